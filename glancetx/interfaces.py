@@ -1,0 +1,200 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+What glancetx asks of its parts, and of the storage backends of others.
+
+Every method of a plugin may return a ``Deferred``, a coroutine or a plain value:
+callers go through ``txaio.as_future``. All are called in the reactor's thread and
+must not block it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.logger import Logger
+from twisted.plugin import IPlugin
+from twisted.python.threadpool import ThreadPool
+from twisted.web.iweb import IAgent
+from zope.interface import Attribute, Interface
+
+__all__ = [
+    "IBackend",
+    "IBackendFactory",
+    "IFileConsumer",
+    "IFilePiece",
+    "IPiece",
+    "IPieceWriter",
+    "Option",
+    "Tools",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@frozen
+class Option:
+    """
+    One key that a backend takes in its ``[stores.NAME]`` table.
+
+    :ivar kind: the type of the value in TOML: ``str``, ``int``, ``bool`` or ``list``.
+    :ivar path: a relative value is made relative to the configuration file.
+    """
+
+    name: str
+    kind: type
+    help: str
+    required: bool = True
+    default: Any = None
+    path: bool = False
+
+
+@frozen
+class Tools:
+    """
+    What a backend is handed, so that it imports neither reactor nor settings.
+
+    :ivar store: the name of the store, for errors and logs.
+    :ivar agent: opens HTTP connections; backends open no others.
+    :ivar threads: a pool for blocking calls.
+    :ivar clock: timers.
+    :ivar threaded: calls a blocking function in ``threads`` and fires with its result.
+    """
+
+    store: str
+    agent: IAgent | None
+    threads: ThreadPool
+    clock: IReactorTime
+    log: Logger
+    threaded: Callable[..., Deferred[Any]]
+
+
+class IBackendFactory(IPlugin):
+    """A kind of storage, found as a Twisted plugin in ``glancetx.backends``."""
+
+    name: str = Attribute("What ``backend = ...`` in the configuration says.")
+    interface_version: int = Attribute("The version of these interfaces: 1.")
+    options: tuple[Option, ...] = Attribute("The keys that a store of it takes.")
+
+    def make(options: Mapping[str, Any], tools: Tools) -> IBackend:
+        """
+        Make one store's backend, ready to be used; called once, at start.
+
+        :param options: checked against :attr:`options`, with defaults filled in.
+        :raises ConfigError: if the options cannot work.
+        """
+
+
+class IBackend(Interface):
+    """
+    Keeps pieces by key.
+
+    Keys are made by the server: 32 hexadecimal digits, never used twice. They are
+    chosen and recorded before the first byte is written.
+    """
+
+    def piece(key: str, size: int) -> IPiece:
+        """
+        The bytes under a key, to be read.
+
+        :param size: how many there are, as recorded when they were written.
+        :raises NoSuchPiece: now or when the piece is read.
+        """
+
+    def create(key: str, size: int | None) -> IPieceWriter:
+        """
+        Begin to write a piece.
+
+        :param size: how many bytes will come, if that is known.
+        :raises StoreFull: if there is no room for them.
+        """
+
+    def remove(key: str) -> Deferred[None]:
+        """
+        Remove what lies under a key: a piece, and what a killed writer left of one.
+
+        Idempotent: a key that was never written is no error. A reader that has
+        begun goes on to the end.
+        """
+
+
+class IPieceWriter(Interface):
+    """Writes one piece. Calls never overlap: each waits for the one before."""
+
+    def write(data: bytes) -> Deferred[None]:
+        """
+        Take the next bytes; fires when more are welcome.
+
+        :raises StoreFull: (as a failure) if there is no room left.
+        """
+
+    def finish() -> Deferred[None]:
+        """
+        No more bytes come. Once fired, the piece survives a power failure.
+
+        :raises StoreFull: (as a failure) if there is no room left.
+        """
+
+    def abort() -> Deferred[None]:
+        """
+        Leave nothing behind. Idempotent, and lawful after any failure.
+        """
+
+
+class IPiece(Interface):
+    """
+    The bytes of one image, where they lie, ready to be read.
+
+    A piece never changes. One object serves many readers at once; it is used
+    only from the reactor thread.
+    """
+
+    size: int = Attribute("How many bytes there are.")
+
+    def produce(consumer: IConsumer, start: int, stop: int) -> Deferred[None]:
+        """
+        Write the bytes ``[start, stop)`` to a consumer, as fast as it takes them.
+
+        Registers one push producer, which may be paused before its first byte, and
+        unregisters it when done; uses nothing but ``IConsumer`` and never finishes
+        the consumer, since more may follow. Cancelling closes the source.
+
+        :returns: fires when every byte was written, and only then.
+        :raises ReaderGone: (as a failure) if the consumer left.
+        :raises NoSuchPiece: (as a failure) if the storage does not have it.
+        :raises PieceTruncated: (as a failure) if the bytes end early.
+        """
+
+
+class IFilePiece(IPiece):
+    """A piece that is a plain file on this machine."""
+
+    def open() -> Deferred[int]:
+        """
+        A descriptor to read from, which the caller owns and closes.
+
+        :raises NoSuchPiece: (as a failure) if the file is not there.
+        :raises PieceTruncated: (as a failure) if it is shorter than recorded.
+        """
+
+
+class IFileConsumer(IConsumer):
+    """A consumer that can take bytes straight out of a file."""
+
+    def sendfile(fd: int, start: int, stop: int) -> Deferred[None]:
+        """
+        Send the bytes ``[start, stop)`` of a file, after all that was written.
+
+        Between the call and its result nothing is written and the registered
+        producer is not called, except for ``stopProducing`` if the reader leaves.
+        The descriptor stays the caller's and must stay open until this fires.
+
+        :returns: fires when the last byte was handed to the kernel.
+        :raises ReaderGone: (as a failure) if the reader left.
+        :raises PieceTruncated: (as a failure) if the file is too short.
+        """
