@@ -1,0 +1,142 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Digests of passing bytes, made in threads of their own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+__all__ = ["Digests", "Hashing"]
+
+JOB = 512 * 1024
+"""Bytes that are worth a thread's turn."""
+
+BACKLOG = 1024 * 1024
+"""Bytes that may wait for their turn before the source must be held back."""
+
+
+class _Hash:
+    """One algorithm over one stream of bytes: a job at a time, in order."""
+
+    def __init__(
+        self, algorithm: str, reactor: IReactorFromThreads, threads: ThreadPool
+    ) -> None:
+        self._hash = hashlib.new(algorithm, usedforsecurity=False)
+        self._reactor = reactor
+        self._threads = threads
+        self._queue: list[bytes] = []
+        self._busy = False
+        self._target: int | None = None
+        self._waiting: Deferred[None] | None = None
+        self._failure: Failure | None = None
+        self.backlog = 0
+
+    def update(self, data: bytes) -> None:
+        self._queue.append(data)
+        self.backlog += len(data)
+        if self.backlog >= JOB:
+            self._work()
+
+    def drained(self, target: int) -> Deferred[None]:
+        """Fires once no more than ``target`` bytes are waiting."""
+        self._target = target
+        self._waiting = waiting = Deferred[None]()
+        self._work()
+        self._report()
+        return waiting
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+    def _work(self) -> None:
+        if self._busy or not self._queue:
+            return
+        batch, self._queue = self._queue, []
+        self._busy = True
+        job = deferToThreadPool(self._reactor, self._threads, self._update, batch)
+        job.addCallbacks(self._worked, self._failed)
+
+    def _update(self, batch: list[bytes]) -> int:
+        for data in batch:
+            self._hash.update(data)
+        return sum(map(len, batch))
+
+    def _worked(self, done: int) -> None:
+        self._busy = False
+        self.backlog -= done
+        if self._target is not None or self.backlog >= JOB:
+            self._work()
+        self._report()
+
+    def _failed(self, failure: Failure) -> None:
+        self._failure = failure
+        self._report()
+
+    def _report(self) -> None:
+        if self._waiting is None or self._target is None:
+            return
+        if self._failure is not None or self.backlog <= self._target:
+            waiting, self._waiting, self._target = self._waiting, None, None
+            waiting.callback(None) if self._failure is None else waiting.errback(
+                self._failure
+            )
+
+
+class Hashing:
+    """
+    Several digests over one stream of bytes.
+
+    ``ready`` and ``finish`` must not overlap.
+    """
+
+    def __init__(self, hashes: dict[str, _Hash]) -> None:
+        self._hashes = hashes
+
+    @property
+    def lagging(self) -> bool:
+        """Whether the source should wait for :meth:`ready`."""
+        return any(one.backlog > BACKLOG for one in self._hashes.values())
+
+    def update(self, data: bytes) -> None:
+        """Take the next bytes; they must not change afterwards."""
+        for one in self._hashes.values():
+            one.update(data)
+
+    async def ready(self) -> None:
+        """Wait until more bytes are welcome."""
+        for one in self._hashes.values():
+            if one.backlog > BACKLOG:
+                await one.drained(BACKLOG // 2)
+
+    async def finish(self) -> dict[str, str]:
+        """
+        Wait for the last byte.
+
+        :returns: the value in hex by algorithm.
+        """
+        await gatherResults(
+            [one.drained(0) for one in self._hashes.values()], consumeErrors=True
+        )
+        return {name: one.hexdigest() for name, one in self._hashes.items()}
+
+
+class Digests:
+    """Makes digests on a pool of threads that does nothing else."""
+
+    def __init__(self, reactor: IReactorFromThreads, threads: ThreadPool) -> None:
+        self._reactor = reactor
+        self._threads = threads
+
+    def start(self, *algorithms: str) -> Hashing:
+        """Begin digests of these algorithms, by the names of ``hashlib``."""
+        return Hashing(
+            {name: _Hash(name, self._reactor, self._threads) for name in algorithms}
+        )
