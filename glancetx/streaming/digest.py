@@ -34,8 +34,7 @@ class _Hash:
         self._threads = threads
         self._queue: list[bytes] = []
         self._busy = False
-        self._target: int | None = None
-        self._waiting: Deferred[None] | None = None
+        self._waiting: list[tuple[int, Deferred[None]]] = []
         self._failure: Failure | None = None
         self.backlog = 0
 
@@ -47,8 +46,8 @@ class _Hash:
 
     def drained(self, target: int) -> Deferred[None]:
         """Fires once no more than ``target`` bytes are waiting."""
-        self._target = target
-        self._waiting = waiting = Deferred[None]()
+        waiting = Deferred[None]()
+        self._waiting.append((target, waiting))
         self._work()
         self._report()
         return waiting
@@ -72,7 +71,7 @@ class _Hash:
     def _worked(self, done: int) -> None:
         self._busy = False
         self.backlog -= done
-        if self._target is not None or self.backlog >= JOB:
+        if self._waiting or self.backlog >= JOB:
             self._work()
         self._report()
 
@@ -81,21 +80,18 @@ class _Hash:
         self._report()
 
     def _report(self) -> None:
-        if self._waiting is None or self._target is None:
-            return
-        if self._failure is not None or self.backlog <= self._target:
-            waiting, self._waiting, self._target = self._waiting, None, None
-            waiting.callback(None) if self._failure is None else waiting.errback(
-                self._failure
-            )
+        waiting, self._waiting = self._waiting, []
+        for target, one in waiting:
+            if self._failure is not None:
+                one.errback(self._failure)
+            elif self.backlog <= target:
+                one.callback(None)
+            else:
+                self._waiting.append((target, one))
 
 
 class Hashing:
-    """
-    Several digests over one stream of bytes.
-
-    ``ready`` and ``finish`` must not overlap.
-    """
+    """Several digests over one stream of bytes."""
 
     def __init__(self, hashes: dict[str, _Hash]) -> None:
         self._hashes = hashes
