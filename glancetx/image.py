@@ -31,6 +31,10 @@ class Visibility(StrEnum):
     PUBLIC = "public"
     PRIVATE = "private"
 
+    @property
+    def is_public(self) -> bool:
+        return self is Visibility.PUBLIC
+
 
 @frozen
 class Digest:
