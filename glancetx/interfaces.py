@@ -10,7 +10,7 @@ must not block it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 from attrs import frozen
@@ -85,8 +85,11 @@ class IBackendFactory(IPlugin):
         """
         Make one store's backend, ready to be used; called once, at start.
 
+        The one method that must return a plain value, and may block a little.
+
         :param options: checked against :attr:`options`, with defaults filled in.
-        :raises ConfigError: if the options cannot work.
+        :raises ConfigError: if the options cannot work. Its ``key`` is the option's
+            own name; the caller puts the file's and the store's before it.
         """
 
 
@@ -98,7 +101,7 @@ class IBackend(Interface):
     chosen and recorded before the first byte is written.
     """
 
-    def piece(key: str, size: int) -> IPiece:
+    def piece(key: str, size: int) -> IPiece | Awaitable[IPiece]:
         """
         The bytes under a key, to be read.
 
@@ -106,15 +109,15 @@ class IBackend(Interface):
         :raises NoSuchPiece: now or when the piece is read.
         """
 
-    def create(key: str, size: int | None) -> IPieceWriter:
+    def create(key: str, size: int | None) -> IPieceWriter | Awaitable[IPieceWriter]:
         """
-        Begin to write a piece.
+        Begin to write a piece. Nothing of it can be read before it is finished.
 
         :param size: how many bytes will come, if that is known.
         :raises StoreFull: if there is no room for them.
         """
 
-    def remove(key: str) -> Deferred[None]:
+    def remove(key: str) -> Awaitable[None] | None:
         """
         Remove what lies under a key: a piece, and what a killed writer left of one.
 
@@ -124,7 +127,13 @@ class IBackend(Interface):
 
 
 class IPieceWriter(Interface):
-    """Writes one piece. Calls never overlap: each waits for the one before."""
+    """
+    Writes one piece.
+
+    Calls never overlap: each waits for the one before; only ``abort`` may come while
+    another is under way (its result was cancelled, say). After one that failed,
+    everything but ``abort`` fails.
+    """
 
     def write(data: bytes) -> Deferred[None]:
         """
@@ -137,12 +146,17 @@ class IPieceWriter(Interface):
         """
         No more bytes come. Once fired, the piece survives a power failure.
 
+        Without any bytes written there is an empty piece.
+
         :raises StoreFull: (as a failure) if there is no room left.
         """
 
     def abort() -> Deferred[None]:
         """
-        Leave nothing behind. Idempotent, and lawful after any failure.
+        Leave nothing behind. Idempotent, and lawful after any failure, its own too.
+
+        After a ``finish`` that succeeded it does nothing, and the piece stays: that is
+        what ``IBackend.remove`` is for.
         """
 
 
@@ -161,10 +175,12 @@ class IPiece(Interface):
         Write the bytes ``[start, stop)`` to a consumer, as fast as it takes them.
 
         Registers one push producer, which may be paused before its first byte, and
-        unregisters it when done; uses nothing but ``IConsumer`` and never finishes
-        the consumer, since more may follow. Cancelling closes the source.
+        unregisters it when done (when told to stop: before ``stopProducing`` returns,
+        since a lost request no longer can); uses nothing but ``IConsumer`` and never
+        finishes the consumer, since more may follow. Cancelling closes the source.
 
-        :returns: fires when every byte was written, and only then.
+        :returns: fires when every byte was written and the source is closed, and
+            only then.
         :raises ReaderGone: (as a failure) if the consumer left.
         :raises NoSuchPiece: (as a failure) if the storage does not have it.
         :raises PieceTruncated: (as a failure) if the bytes end early.
