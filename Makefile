@@ -44,7 +44,9 @@ clean: ## remove all that make made, but never glancetx-data
 	find . -name .git -prune -o -name __pycache__ -exec rm -rf {} +
 	find . -name .git -prune -o -name dropin.cache -exec rm -f {} +
 
+# tox leaves a file of this name where there is no folder.
 .venv/bin/pip:
+	[ ! -f .venv ] || rm .venv
 	python3 -m venv .venv
 
 .venv/installed: setup.cfg pyproject.toml | .venv/bin/pip
