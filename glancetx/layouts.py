@@ -15,6 +15,7 @@ from typing import Any
 
 from attrs import frozen
 
+from .chain import chain_of, pin_of
 from .image import Digest, Image, Pin
 from .interfaces import IPiece
 from .streaming.segments import Literal, Segment, Segments, Slice, Zeros
@@ -51,50 +52,28 @@ def own_etag(digest: Digest) -> bytes:
     return f'"{digest.algorithm}-{digest.value}"'.encode("ascii")
 
 
-def own(image: Image, pin: Pin, piece: IPiece) -> Layout:
+def own(image: Image, piece: IPiece) -> Layout:
     """The image's own bytes."""
-    return Layout(
-        kind="own",
-        segments=Segments([Slice(piece, 0, piece.size)]),
-        etag=own_etag(pin.digest),
-        media_type=b"application/octet-stream",
-        modified=image.stored_at or image.created_at,
-        digest=pin.digest,
-        public=image.visibility.is_public,
-    )
+    digest = pin_of(image).digest
+    segments = Segments([Slice(piece, 0, piece.size)])
+    return _layout("own", image, segments, own_etag(digest), digest=digest)
 
 
-def stream(image: Image, chain: Sequence[Pin], pieces: Sequence[IPiece]) -> Layout:
+def stream(image: Image, pieces: Sequence[IPiece]) -> Layout:
     """The pieces end to end, the child's first."""
-    return Layout(
-        kind="stream",
-        segments=Segments(Slice(piece, 0, piece.size) for piece in pieces),
-        etag=_joined_etag("stream", chain),
-        media_type=b"application/octet-stream",
-        modified=image.stored_at or image.created_at,
-        digest=None,
-        public=image.visibility.is_public,
-    )
+    segments = Segments(Slice(piece, 0, piece.size) for piece in pieces)
+    return _layout("stream", image, segments, _joined_etag("stream", image))
 
 
-def tar(
-    image: Image, chain: Sequence[Pin], pieces: Sequence[IPiece], manifest: Manifest
-) -> Layout:
+def tar(image: Image, pieces: Sequence[IPiece], manifest: Manifest) -> Layout:
     """``manifest.json``, then each piece as a member ``0.FORMAT``, ``1.FORMAT`` ..."""
     segments: list[Segment] = [Literal(manifest.member)]
     for header, piece in zip(manifest.headers, pieces, strict=True):
         segments += [Literal(header), Slice(piece, 0, piece.size)]
         segments.append(Zeros(_padding(piece.size)))
     segments.append(Zeros(2 * BLOCK))
-    return Layout(
-        kind="tar",
-        segments=Segments(segments),
-        etag=_joined_etag("tar", chain, manifest.member),
-        media_type=b"application/x-tar",
-        modified=image.stored_at or image.created_at,
-        digest=None,
-        public=image.visibility.is_public,
-    )
+    etag = _joined_etag("tar", image, manifest.member)
+    return _layout("tar", image, Segments(segments), etag, b"application/x-tar")
 
 
 class Manifest:
@@ -107,10 +86,9 @@ class Manifest:
     :ivar headers: of the members that follow, one for each piece.
     """
 
-    def __init__(
-        self, image: Image, chain: Sequence[Pin], uri: Callable[[Pin], str]
-    ) -> None:
+    def __init__(self, image: Image, uri: Callable[[Pin], str]) -> None:
         """:param uri: names an image to others."""
+        chain = chain_of(image)
         when = int((image.stored_at or image.created_at).timestamp())
         self.headers = [
             _header(f"{number}.{pin.disk_format}", pin.size, when)
@@ -156,9 +134,22 @@ class Manifest:
         }
 
 
-def _joined_etag(kind: str, chain: Sequence[Pin], more: bytes = b"") -> bytes:
+def _layout(
+    kind: str,
+    image: Image,
+    segments: Segments,
+    etag: bytes,
+    media_type: bytes = b"application/octet-stream",
+    digest: Digest | None = None,
+) -> Layout:
+    modified = image.stored_at or image.created_at
+    public = image.visibility.is_public
+    return Layout(kind, segments, etag, media_type, modified, digest, public)
+
+
+def _joined_etag(kind: str, image: Image, more: bytes = b"") -> bytes:
     found = hashlib.sha256(more)
-    for pin in chain:
+    for pin in chain_of(image):
         found.update(f"{pin.digest.algorithm}-{pin.digest.value}\n".encode("ascii"))
     return f'"{kind}-{found.hexdigest()}"'.encode("ascii")
 

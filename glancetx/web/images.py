@@ -1,0 +1,166 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+The one-call door: images by ``/images``, metadata in headers, bytes as bodies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from attrs import evolve
+from klein import Klein
+
+from glancetx import layouts
+from glancetx.errors import BadValue, GlancetxError, NoSuchImage
+from glancetx.image import Image, Pin, Status
+from glancetx.library.images import Images
+from glancetx.library.uploads import Expected
+from glancetx.limits import Limits
+from glancetx.uris import Names, is_image_id
+
+from .entity import Sender
+from .metadata import read_draft, read_expected, to_brief, to_headers, to_json
+from .query import next_page, read_query
+from .request import Request
+
+__all__ = ["ImageRoutes", "answer_json", "checked_id", "pin_uri"]
+
+
+class ImageRoutes:
+    """``/images`` and ``/images/ID``, also below ``/v1``."""
+
+    def __init__(
+        self, images: Images, own: Names, sender: Sender, limits: Limits
+    ) -> None:
+        self._images = images
+        self._own = own
+        self._sender = sender
+        self._limits = limits
+
+    def add_to(self, app: Klein, prefix: str) -> None:
+        """Add the routes below a prefix, e.g. ``/v1``."""
+        routes = [
+            ("POST", "", self.create),
+            ("GET", "", self.list),
+            ("GET", "/detail", self.list_detail),
+            ("GET", "/<image_id>", self.show),
+            ("PUT", "/<image_id>", self.store),
+            ("DELETE", "/<image_id>", self.remove),
+        ]
+        for method, path, handler in routes:
+            endpoint = f"{prefix}:{handler.__name__}"
+            app.route(f"{prefix}/images{path}", methods=[method], endpoint=endpoint)(
+                handler
+            )
+
+    async def create(self, request: Request) -> bytes:
+        """``POST /images``: a record, and its bytes if the request has a body."""
+        draft = read_draft(request.requestHeaders)
+        expected = read_expected(request.requestHeaders)
+        if draft.disk_format is None:
+            raise BadValue(
+                "x-image-meta-disk_format",
+                "must be given: raw, qcow2, vmdk, vhd, vhdx, vdi, iso ...",
+            )
+        if request.body.expected:
+            expected.check_length(request.body.length)
+        elif expected != Expected():
+            raise BadValue(
+                "x-image-meta-size",
+                "describes a body, but none came; send it with the PUT that has it",
+            )
+        image = await self._images.create(draft)
+        if request.body.expected:
+            try:
+                image = await self._images.store(image.id, request.body, expected)
+            except GlancetxError as problem:
+                problem.add_note(f"image {image.id} waits for a PUT with its bytes")
+                raise
+        request.setResponseCode(201)
+        request.setHeader(b"Location", self._own.uri(image.id).encode("ascii"))
+        return answer_json(request, {"image": self._json(image)})
+
+    async def store(self, request: Request, image_id: str) -> bytes:
+        """``PUT /images/ID``: the bytes of a queued record."""
+        expected = read_expected(request.requestHeaders)
+        image = await self._images.store(checked_id(image_id), request.body, expected)
+        return answer_json(request, {"image": self._json(image)})
+
+    async def show(self, request: Request, image_id: str) -> bytes | None:
+        """``GET`` and ``HEAD /images/ID``: the image's own bytes, and its metadata."""
+        image = await self._images.find(checked_id(image_id))
+        metadata = to_headers(image, parent_uri(image, self._own))
+        if image.status is not Status.ACTIVE:
+            for name, value in metadata.items():
+                request.setHeader(name, value)
+            request.setHeader(b"Cache-Control", b"no-cache")
+            request.setResponseCode(204)
+            return b""
+        piece = await self._images.open(image)
+        layout = layouts.own(image, piece)
+        return await self._sender.send(request, layout, metadata)
+
+    async def list(self, request: Request) -> bytes:
+        """``GET /images``: a page of images, the few facts of each."""
+        return await self._list(request, to_brief)
+
+    async def list_detail(self, request: Request) -> bytes:
+        """``GET /images/detail``: a page of images with all their facts."""
+        return await self._list(request, self._json)
+
+    async def remove(self, request: Request, image_id: str) -> bytes:
+        """``DELETE /images/ID``."""
+        await self._images.remove(checked_id(image_id))
+        request.setResponseCode(204)
+        request.setHeader(b"Cache-Control", b"no-store")
+        return b""
+
+    async def _list(
+        self, request: Request, show: Callable[[Image], dict[str, Any]]
+    ) -> bytes:
+        query = read_query(request.args, self._limits)
+        found = await self._images.list(evolve(query, limit=query.limit + 1))
+        page = found[: query.limit]
+        document: dict[str, Any] = {"images": [show(image) for image in page]}
+        if len(found) > len(page):
+            marker = page[-1].id if page else query.marker
+            document["next"] = next_page(request.path, request.args, marker)
+        return answer_json(request, document)
+
+    def _json(self, image: Image) -> dict[str, Any]:
+        return to_json(image, self._own.uri(image.id), parent_uri(image, self._own))
+
+
+def parent_uri(image: Image, own: Names) -> str | None:
+    """The URI of an image's parent, for others."""
+    return pin_uri(image.parents[0], own) if image.parents else None
+
+
+def pin_uri(pin: Pin, own: Names) -> str:
+    """The URI of a chain's image, for others."""
+    if pin.origin is None:
+        return own.uri(pin.image_id)
+    return pin.origin + pin.path
+
+
+def checked_id(image_id: str) -> str:
+    """
+    An id out of a path.
+
+    :raises NoSuchImage: if no image can have it.
+    """
+    if not is_image_id(image_id):
+        raise NoSuchImage(image_id)
+    return image_id
+
+
+def answer_json(request: Request, document: dict[str, Any]) -> bytes:
+    """A document as a body that no cache keeps without asking."""
+    body = json.dumps(document, ensure_ascii=False).encode("utf-8") + b"\n"
+    request.setHeader(b"Content-Type", b"application/json")
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.setHeader(b"Cache-Control", b"no-cache")
+    return body

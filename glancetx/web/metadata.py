@@ -1,0 +1,235 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Images as ``x-image-meta-*`` headers and as JSON, in both directions.
+
+Names are read with dashes or underscores and in any case; values are UTF-8.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from attrs import evolve
+from twisted.web.http_headers import Headers
+
+from glancetx.errors import BadValue
+from glancetx.image import Image, Visibility
+from glancetx.library.images import Draft
+from glancetx.library.uploads import Expected
+from glancetx.uris import is_image_id
+
+__all__ = ["read_draft", "read_expected", "to_brief", "to_headers", "to_json"]
+
+PREFIX = "x-image-meta-"
+PROPERTY = "property_"
+NAME_CHARACTERS = 255
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+FORMAT = re.compile(r"[a-z0-9][a-z0-9_-]{0,19}")
+PROPERTY_NAME = re.compile(r"[a-z0-9_.:]{1,255}")
+NUMBER = re.compile(r"[0-9]{1,19}")
+MD5 = re.compile(r"[0-9a-f]{32}")
+BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False}
+BOOLEANS["no"] = False
+LARGEST = 2**63 - 1
+
+EXPECTED = {"size", "checksum"}
+RESERVED = {"parent_id"}
+
+
+def read_draft(headers: Headers) -> Draft:
+    """
+    What the headers of a request say of a new image; ``bare`` unless they name
+    another container format.
+
+    :raises BadValue: that names the header.
+    """
+    draft = Draft(container_format="bare")
+    properties: dict[str, str] = {}
+    for name, value in _fields(headers):
+        if name.startswith(PROPERTY):
+            properties[_property_name(name)] = _text(name, value)
+        elif name in _READERS:
+            key, read = _READERS[name]
+            draft = evolve(draft, **{key: read(name, value)})
+        elif name not in EXPECTED:
+            known = ", ".join(sorted(_READERS.keys() | EXPECTED | {"property-*"}))
+            raise BadValue(PREFIX + name, f"is not known; there are {known}")
+    return evolve(draft, properties=properties)
+
+
+def read_expected(headers: Headers) -> Expected:
+    """
+    What the headers of a request say of the bytes of its body.
+
+    :raises BadValue: that names the header.
+    """
+    expected = Expected()
+    for name, value in _fields(headers):
+        if name == "size":
+            expected = evolve(expected, size=_number(name, value))
+        elif name == "checksum":
+            checksum = value.lower()
+            if not MD5.fullmatch(checksum):
+                raise BadValue(PREFIX + name, "must be an MD5 in 32 hex digits")
+            expected = evolve(expected, checksum=checksum)
+    return expected
+
+
+def to_headers(image: Image, parent: str | None) -> dict[bytes, bytes]:
+    """
+    An image as the headers of an answer.
+
+    :param parent: the URI of its parent.
+    """
+    facts = _facts(image, parent)
+    facts.update({f"property-{k}": v for k, v in image.properties.items()})
+    return {
+        f"X-Image-Meta-{name.capitalize()}".encode("ascii"): _value(value)
+        for name, value in facts.items()
+        if value is not None
+    }
+
+
+def to_json(image: Image, uri: str, parent: str | None) -> dict[str, Any]:
+    """
+    An image as JSON shows it.
+
+    :param uri: its own.
+    :param parent: the URI of its parent.
+    """
+    facts = _facts(image, parent)
+    return {**facts, "properties": dict(image.properties), "uri": uri}
+
+
+def to_brief(image: Image) -> dict[str, Any]:
+    """The few facts that a plain list shows of an image."""
+    return {
+        "id": image.id,
+        "name": image.name,
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "size": image.size,
+        "checksum": image.checksum,
+    }
+
+
+def read_number(name: str, text: str) -> int:
+    """
+    A whole number from 0 to 2**63 - 1.
+
+    :raises BadValue: if it is none.
+    """
+    if not NUMBER.fullmatch(text) or int(text) > LARGEST:
+        raise BadValue(name, f"must be a whole number from 0 to {LARGEST}")
+    return int(text)
+
+
+def _facts(image: Image, parent: str | None) -> dict[str, Any]:
+    digest = image.digest
+    return {
+        "id": image.id,
+        "name": image.name,
+        "status": str(image.status),
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "size": image.size,
+        "virtual_size": image.virtual_size,
+        "checksum": image.checksum,
+        "os_hash_algo": digest.algorithm if digest else None,
+        "os_hash_value": digest.value if digest else None,
+        "is_public": image.visibility.is_public,
+        "parent_id": parent,
+        "min_disk": image.min_disk,
+        "min_ram": image.min_ram,
+        "created_at": _time(image.created_at),
+        "updated_at": _time(image.updated_at),
+    }
+
+
+def _fields(headers: Headers) -> Iterator[tuple[str, str]]:
+    seen = set()
+    for raw, values in headers.getAllRawHeaders():
+        name = raw.decode("latin-1").lower().replace("_", "-")
+        if not name.startswith(PREFIX):
+            continue
+        name = name.removeprefix(PREFIX).replace("-", "_")
+        if name in seen or len(values) != 1:
+            raise BadValue(PREFIX + name, "is given more than once")
+        seen.add(name)
+        yield name, _decoded(name, values[0])
+
+
+def _decoded(name: str, value: bytes) -> str:
+    try:
+        text = value.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        raise BadValue(PREFIX + name, "must be UTF-8") from None
+    if CONTROL.search(text):
+        raise BadValue(PREFIX + name, "must not have control characters")
+    return text
+
+
+def _property_name(name: str) -> str:
+    key = name.removeprefix(PROPERTY)
+    if not PROPERTY_NAME.fullmatch(key):
+        raise BadValue(PREFIX + name, "must be 1 to 255 of a-z, 0-9, '_', '.' and ':'")
+    if key in RESERVED:
+        raise BadValue(PREFIX + name, f"is no property; send {PREFIX}{key}")
+    return key
+
+
+def _text(name: str, value: str) -> str:
+    return value
+
+
+def _image_id(name: str, value: str) -> str:
+    if not is_image_id(value):
+        raise BadValue(PREFIX + name, "must be a lower-case UUID with dashes")
+    return value
+
+
+def _image_name(name: str, value: str) -> str:
+    if len(value) > NAME_CHARACTERS:
+        raise BadValue(PREFIX + name, f"must have at most {NAME_CHARACTERS} characters")
+    return value
+
+
+def _format(name: str, value: str) -> str:
+    if not FORMAT.fullmatch(value):
+        raise BadValue(PREFIX + name, "must be 1 to 20 of a-z, 0-9, '-' and '_'")
+    return value
+
+
+def _number(name: str, value: str) -> int:
+    return read_number(PREFIX + name, value)
+
+
+def _visibility(name: str, value: str) -> Visibility:
+    public = BOOLEANS.get(value.lower())
+    if public is None:
+        raise BadValue(PREFIX + name, "must be true or false")
+    return Visibility.PUBLIC if public else Visibility.PRIVATE
+
+
+_READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
+    "id": ("id", _image_id),
+    "name": ("name", _image_name),
+    "disk_format": ("disk_format", _format),
+    "container_format": ("container_format", _format),
+    "is_public": ("visibility", _visibility),
+    "parent_id": ("parent_id", _text),
+    "min_disk": ("min_disk", _number),
+    "min_ram": ("min_ram", _number),
+}
+
+
+def _value(value: object) -> bytes:
+    return str(value).encode("utf-8")
+
+
+def _time(when: datetime) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

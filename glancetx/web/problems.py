@@ -1,0 +1,100 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Errors as answers: the one table of statuses, and their JSON.
+"""
+
+from __future__ import annotations
+
+import json
+
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from glancetx import errors
+
+from .request import Request
+
+__all__ = ["answer_failure", "answer_problem"]
+
+log = Logger()
+
+STATUS: dict[type[Exception], int] = {
+    errors.BadValue: 400,
+    errors.BodyLost: 400,
+    errors.NoSuchImage: 404,
+    errors.ImageExists: 409,
+    errors.ImageInUse: 409,
+    errors.WrongState: 409,
+    errors.NoSuchPiece: 500,
+    errors.PieceCorrupt: 500,
+    errors.PieceTruncated: 500,
+    errors.CatalogueUnavailable: 503,
+    errors.OriginUnavailable: 503,
+    errors.StoreUnavailable: 503,
+    errors.UnknownOrigin: 503,
+    errors.StoreFull: 507,
+}
+
+KEYS = {
+    400: "badRequest",
+    404: "itemNotFound",
+    405: "badMethod",
+    409: "conflictingRequest",
+    412: "preconditionFailed",
+    416: "rangeNotSatisfiable",
+    503: "serviceUnavailable",
+    507: "insufficientStorage",
+}
+
+RETRY_SECONDS = 5
+"""When a client may ask again that was told 503."""
+
+
+def answer_failure(request: Request, failure: Failure) -> bytes:
+    """Turn what a route raised into an answer; nothing was written yet."""
+    error = failure.value
+    if isinstance(error, HTTPException):
+        return _routing_problem(request, error)
+    status = STATUS.get(type(error), 500)
+    if status == 500:
+        log.failure(
+            "request {request_id} failed",
+            failure=failure,
+            request_id=request.request_id,
+        )
+    known = type(error) in STATUS
+    message = "the server made a mistake; its log says more"
+    if known:
+        message = "; ".join([str(error), *getattr(error, "__notes__", [])])
+    return answer_problem(request, status, message)
+
+
+def answer_problem(request: Request, status: int, message: str) -> bytes:
+    """
+    Set an error's own headers, and no others.
+
+    :returns: the body, nested JSON as Glance's clients read it.
+    """
+    request.clear_headers()
+    problem = {KEYS.get(status, "computeFault"): {"message": message, "code": status}}
+    body = json.dumps(problem, ensure_ascii=False).encode("utf-8") + b"\n"
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", b"application/json")
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.setHeader(b"Cache-Control", b"no-store")
+    if status == 503:
+        request.setHeader(b"Retry-After", b"%d" % RETRY_SECONDS)
+    return body
+
+
+def _routing_problem(request: Request, error: HTTPException) -> bytes:
+    if isinstance(error, MethodNotAllowed):
+        methods = ", ".join(sorted(error.valid_methods or ()))
+        body = answer_problem(request, 405, f"this address takes {methods}")
+        request.setHeader(b"Allow", methods.encode("ascii"))
+        return body
+    if isinstance(error, NotFound):
+        return answer_problem(request, 404, "there is nothing at this address")
+    return answer_problem(request, error.code or 500, error.description or "")

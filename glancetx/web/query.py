@@ -1,0 +1,67 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+The query of a list: filters, marker and limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import urlencode
+
+from attrs import evolve
+
+from glancetx.catalogue import Query
+from glancetx.errors import BadValue
+from glancetx.limits import Limits
+
+from .metadata import read_number
+
+__all__ = ["next_page", "read_query"]
+
+PROPERTY = "property-"
+TEXTS = {"name", "status", "disk_format", "container_format", "marker"}
+NUMBERS = {"size_min", "size_max", "limit"}
+
+Arguments = Mapping[bytes, Sequence[bytes]]
+
+
+def read_query(arguments: Arguments, limits: Limits) -> Query:
+    """
+    The query that a list's arguments make; a larger limit than allowed is lowered.
+
+    :raises BadValue: that names the argument.
+    """
+    query = Query(limit=limits.list_default)
+    properties: dict[str, str] = {}
+    for name, value in _texts(arguments):
+        if name.startswith(PROPERTY):
+            properties[name.removeprefix(PROPERTY).lower().replace("-", "_")] = value
+        elif name in TEXTS:
+            query = evolve(query, **{name: value})
+        elif name in NUMBERS:
+            query = evolve(query, **{name: read_number(name, value)})
+        else:
+            known = ", ".join(sorted(TEXTS | NUMBERS | {"property-*"}))
+            raise BadValue(name, f"is not known; there are {known}")
+    limit = min(query.limit, limits.list_limit)
+    return evolve(query, limit=limit, properties=properties)
+
+
+def next_page(path: bytes, arguments: Arguments, marker: str | None) -> str:
+    """The address of the page behind a marker, relative to the server."""
+    kept = [(name, value) for name, value in _texts(arguments) if name != "marker"]
+    return f"{path.decode('ascii')}?{urlencode([*kept, ('marker', marker)])}"
+
+
+def _texts(arguments: Arguments) -> list[tuple[str, str]]:
+    found = []
+    for raw, values in arguments.items():
+        try:
+            name, texts = raw.decode("utf-8"), [v.decode("utf-8") for v in values]
+        except UnicodeDecodeError:
+            raise BadValue(repr(raw), "must be UTF-8") from None
+        if len(texts) > 1:
+            raise BadValue(name, "is given more than once")
+        found.append((name, texts[0]))
+    return found
