@@ -10,13 +10,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from ipaddress import IPv6Address
 from typing import Any, NoReturn
 
 from attrs import frozen
 
-from .errors import ConfigError
-from .listening import url_of
+from .errors import BadValue, ConfigError
+from .uris import parse_base
 
 __all__ = ["Checker", "Key", "hint", "shown"]
 
@@ -43,13 +42,6 @@ _KINDS = {
     list: "a list of texts in quotes",
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_URL = re.compile(
-    r"(?P<scheme>https?)://(?P<host>[a-z0-9][a-z0-9._-]*|\[[0-9a-f:.]+\])"
-    r"(:(?P<port>[0-9]{1,5}))?(?P<path>(/[a-z0-9_~.-]+)*)/?",
-    re.IGNORECASE | re.ASCII,
-)
-_PORTS = {"http": 80, "https": 443}
-_LAST_PORT = 65535
 _SHOWN = 80
 
 
@@ -110,26 +102,10 @@ class Checker:
 
     def url(self, key: str, value: str) -> str:
         """A URL in its one form: lower-case host, no default port, no last slash."""
-        found = _URL.fullmatch(value)
-        if found is None or not {".", ".."}.isdisjoint(found["path"].split("/")):
-            self.fail(
-                key,
-                f"{shown(value)} must be http:// or https://, a host, perhaps a port "
-                'and a path, and nothing else, like "http://glance.example.com"',
-            )
-        scheme, host = found["scheme"].lower(), found["host"].lower()
-        port = int(found["port"] or _PORTS[scheme])
-        if not 0 < port <= _LAST_PORT:
-            self.fail(key, f"there is no port {port}")
-        if host.startswith("["):
-            host = self._address(key, host[1:-1])
-        return url_of(scheme, host, port) + found["path"]
-
-    def _address(self, key: str, text: str) -> str:
         try:
-            return str(IPv6Address(text))
-        except ValueError:
-            self.fail(key, f"[{text}] is not an IPv6 address")
+            return parse_base(value).url
+        except BadValue as error:
+            self.fail(key, error.problem)
 
 
 def hint(name: str, known: Iterable[str]) -> str:
