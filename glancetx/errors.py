@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 __all__ = [
     "BadValue",
     "BodyLost",
+    "CatalogueUnavailable",
     "ConfigError",
     "GlancetxError",
     "ImageExists",
@@ -55,6 +56,16 @@ class ConfigError(GlancetxError):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.key}: {self.problem}"
+
+
+@dataclass(eq=False)
+class CatalogueUnavailable(GlancetxError):
+    """The database of image records cannot be used now; nothing was changed."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the catalogue is not available: {self.reason}"
 
 
 @dataclass(eq=False)

@@ -1,0 +1,12 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Image records in SQL: SQLAlchemy Core in threads, migrations by Alembic.
+"""
+
+from .catalogue import Catalogue, utcnow
+from .intents import Intent
+from .listing import Query
+from .processes import Process
+
+__all__ = ["Catalogue", "Intent", "Process", "Query", "utcnow"]

@@ -1,0 +1,175 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Calls of blocking functions on a database, from the reactor.
+
+A thread's turn costs more than a query (the interpreter's lock changes hands), so all
+calls of one turn of the reactor go to a thread together, and their results come back
+together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Connection, Engine
+from twisted.internet.defer import Deferred, fail
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from glancetx.errors import CatalogueUnavailable
+
+from .engines import as_fact
+
+__all__ = ["Call", "Calls", "Job", "read", "write"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: What one call does with a connection.
+Call = Callable[[Connection], Any]
+#: Makes calls, each with a result or a failure of its own.
+Job = Callable[[Engine, Sequence[Call]], list[Any]]
+
+
+class Calls:
+    """
+    Runs functions that take a connection in threads of its own.
+
+    :param reactor: provides ``IReactorTime`` and ``IReactorFromThreads``.
+    :param job: :func:`read` or :func:`write`.
+    :param width: how many jobs may run at once; calls that come meanwhile wait and
+        make up the next job.
+    """
+
+    def __init__(self, reactor: Any, engine: Engine, job: Job, width: int) -> None:
+        self._reactor = reactor
+        self._engine = engine
+        self._job = job
+        self._width = width
+        self._threads = ThreadPool(0, width, f"catalogue-{job.__name__}")
+        self._waiting: list[tuple[Call, Deferred[Any]]] = []
+        self._running = 0
+        self._due = False
+        self._closed = False
+        self._idle: list[Deferred[None]] = []
+        self._threads.start()
+
+    def call(
+        self,
+        f: Callable[Concatenate[Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Deferred[T]:
+        """
+        Call ``f(connection, *args, **kwargs)`` in a thread.
+
+        Cancelling gives up the result, not the call.
+
+        :returns: fires with what the function returned.
+        :raises CatalogueUnavailable: (as a failure) if the database is in trouble.
+        """
+        if self._closed:
+            return fail(CatalogueUnavailable("it is not open"))
+        result: Deferred[T] = Deferred()
+        self._waiting.append((lambda c: f(c, *args, **kwargs), result))
+        if not self._due:
+            self._due = True
+            self._reactor.callLater(0, self._turn_over)
+        return result
+
+    async def stop(self) -> None:
+        """Take no more calls; end the threads when the last has its result. Idempotent."""
+        self._closed = True
+        if self._due or self._running:
+            idle: Deferred[None] = Deferred()
+            self._idle.append(idle)
+            await idle
+        if not self._threads.joined:
+            self._threads.stop()
+            self._engine.dispose()
+
+    def _turn_over(self) -> None:
+        self._due = False
+        self._start_job()
+        self._tell_if_idle()
+
+    def _start_job(self) -> None:
+        if self._waiting and self._running < self._width:
+            waiting, self._waiting = self._waiting, []
+            self._running += 1
+            self._threads.callInThread(self._work, waiting)
+
+    def _work(self, waiting: list[tuple[Call, Deferred[Any]]]) -> None:
+        try:
+            results = self._job(self._engine, [call for call, _ in waiting])
+        except BaseException as error:
+            results = [_failure(error) for _ in waiting]
+        self._reactor.callFromThread(self._done, waiting, results)
+
+    def _done(
+        self, waiting: list[tuple[Call, Deferred[Any]]], results: list[Any]
+    ) -> None:
+        self._running -= 1
+        self._start_job()
+        for (_, deferred), result in zip(waiting, results, strict=True):
+            deferred.callback(result)
+        self._tell_if_idle()
+
+    def _tell_if_idle(self) -> None:
+        if self._running or self._due:
+            return
+        idle, self._idle = self._idle, []
+        for deferred in idle:
+            deferred.callback(None)
+
+
+def read(engine: Engine, calls: Sequence[Call]) -> list[Any]:
+    """
+    Make calls that change nothing, all in one transaction.
+
+    It begins after the last call was asked for, so each sees what was committed
+    before.
+    """
+    results: list[Any] = []
+    with engine.connect() as connection:
+        for call in calls:
+            try:
+                results.append(call(connection))
+            except Exception as error:
+                connection.rollback()
+                results.append(_failure(error))
+    return results
+
+
+def write(engine: Engine, calls: Sequence[Call]) -> list[Any]:
+    """
+    Make calls one after the other, each in a transaction of its own.
+
+    If one cannot begin, because another process writes for too long, those behind
+    it fail with it, lest each waits as long.
+    """
+    results: list[Any] = []
+    with engine.connect() as connection:
+        for call in calls:
+            try:
+                transaction = connection.begin()
+            except Exception as error:
+                return results + [_failure(error) for _ in calls[len(results) :]]
+            try:
+                with transaction:
+                    result = call(connection)
+                results.append(result)
+            except Exception as error:
+                results.append(_failure(error))
+    return results
+
+
+def _failure(error: BaseException) -> Failure:
+    """A failure of what the error means; the error itself stays its cause."""
+    fact = as_fact(error) if isinstance(error, Exception) else error
+    if fact is not error:
+        fact.__cause__ = error
+        fact.__traceback__ = error.__traceback__
+    return Failure(fact)

@@ -1,0 +1,247 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+The catalogue, as the reactor's thread sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from twisted.internet.threads import deferToThreadPool
+from twisted.python.threadpool import ThreadPool
+
+from glancetx.errors import CatalogueUnavailable
+from glancetx.image import Digest, Image, Location, Pin
+
+from . import images, intents, processes
+from .calls import Calls, read, write
+from .db import upgrade
+from .engines import BUSY_SECONDS, make_engine
+from .intents import Intent
+from .listing import Query, list_images
+from .processes import Process
+
+__all__ = ["Catalogue", "utcnow"]
+
+#: How many jobs may read at once.
+READERS = 3
+
+
+def utcnow() -> datetime:
+    """The time now, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class Catalogue:
+    """
+    The records of images, their chains, the intents and the processes.
+
+    Several processes may use one database. Each call that changes something is one
+    transaction, durable once it fires. Every call raises
+    :class:`~glancetx.errors.CatalogueUnavailable` while the database is in trouble
+    (locked for too long, full, broken); the call has changed nothing then.
+
+    :param url: e.g. ``sqlite:////var/lib/glancetx/catalogue.sqlite``.
+    :param reactor: provides ``IReactorTime`` and ``IReactorFromThreads``.
+    :param busy_seconds: how long a call waits while another process writes.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        reactor: Any,
+        now: Callable[[], datetime] = utcnow,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
+        self.url = url
+        self._reactor = reactor
+        self._now = now
+        self._busy_seconds = busy_seconds
+        self._open: tuple[Calls, Calls] | None = None
+
+    async def start(self) -> None:
+        """
+        Make or upgrade the database, and open it.
+
+        :raises CatalogueUnavailable: if it is newer than the code, or in trouble.
+        :raises ConfigError: if the URL cannot be used.
+        """
+        threads = ThreadPool(0, 1, "catalogue-upgrade")
+        threads.start()
+        try:
+            await deferToThreadPool(
+                self._reactor, threads, upgrade, self.url, self._busy_seconds
+            )
+        finally:
+            threads.stop()
+        self._open = (self._calls(False), self._calls(True))
+
+    async def stop(self) -> None:
+        """Close the database, after the calls that were made; idempotent."""
+        opened, self._open = self._open, None
+        for calls in opened or ():
+            await calls.stop()
+
+    async def find(self, image_id: str) -> Image:
+        """
+        One image.
+
+        :raises NoSuchImage: if there is none, or none any more.
+        """
+        return await self._reads.call(images.find, image_id)
+
+    async def add(self, image: Image) -> None:
+        """
+        Keep a new image, which is queued.
+
+        :raises ImageExists: if its id is or was taken.
+        :raises BadValue: (``parent_id``) if an ancestor on this server is not, or no
+            longer, active.
+        :raises WrongState: if it is not queued.
+        """
+        await self._writes.call(images.add, image)
+
+    async def begin(self, image_id: str, location: Location, process_id: str) -> Image:
+        """
+        Begin an upload, before its first byte is written: queued to saving.
+
+        :param location: a new one; locations never come back.
+        :raises NoSuchImage: if there is no such image.
+        :raises WrongState: unless it is queued.
+        :raises CatalogueUnavailable: also if the process is not one that has joined.
+        """
+        return await self._writes.call(
+            intents.begin, self._now(), image_id, location, process_id
+        )
+
+    async def commit(
+        self,
+        image_id: str,
+        location: Location,
+        size: int,
+        digest: Digest,
+        checksum: str | None,
+    ) -> Image:
+        """
+        End an upload, after its bytes are durable: saving to active.
+
+        :raises NoSuchImage: if there is no such image.
+        :raises WrongState: if the upload was abandoned, or condemned by a scrub that
+            took this process for dead.
+        """
+        return await self._writes.call(
+            intents.commit, self._now(), image_id, location, size, digest, checksum
+        )
+
+    async def abandon(self, image_id: str, location: Location) -> None:
+        """
+        Give an upload up: saving to queued. Idempotent.
+
+        From here on any scrub may remove what lies at the location, so whatever still
+        writes there must have been stopped. Remove the bytes, then :meth:`forget`.
+
+        :raises WrongState: if the upload was committed: do not remove its bytes.
+        """
+        await self._writes.call(intents.abandon, self._now(), image_id, location)
+
+    async def forget(self, location: Location) -> None:
+        """Drop the intent of bytes that are removed. Idempotent."""
+        await self._writes.call(intents.forget, location)
+
+    async def delete(self, image_id: str) -> Image:
+        """
+        Delete an image; its id never comes back.
+
+        If it has bytes, an intent for them is left: remove them, then :meth:`forget`.
+
+        :returns: the image as it was.
+        :raises ImageInUse: if images here have it in their chains; names the nearest.
+        :raises WrongState: while it is being uploaded.
+        :raises NoSuchImage: if there is none.
+        """
+        return await self._writes.call(images.delete, self._now(), image_id)
+
+    async def children(self, image_id: str) -> tuple[str, ...]:
+        """The ids of the images here whose direct parent is this local image."""
+        return await self._reads.call(images.children, image_id)
+
+    async def known_chain(self, origin: str, image_id: str) -> tuple[Pin, ...] | None:
+        """
+        What an image here has pinned of an image at an origin, and of its parents.
+
+        :param origin: the origin's ``url``, as in :class:`~glancetx.image.Pin`.
+        :returns: that image's pin and the rest of the chain, or ``None``.
+        """
+        return await self._reads.call(images.known_chain, origin, image_id)
+
+    async def join(self, process: Process) -> None:
+        """Make a process known, or known again. Idempotent."""
+        await self._writes.call(processes.join, process)
+
+    async def beat(self, process_id: str) -> bool:
+        """Say that a process lives; false if it is not known (any more)."""
+        return await self._writes.call(processes.beat, self._now(), process_id)
+
+    async def leave(self, process_id: str) -> None:
+        """Forget a process that ends; what it leaves belongs to nobody."""
+        await self._writes.call(processes.leave, process_id)
+
+    async def bury(self, process: Process) -> bool:
+        """
+        Forget a dead process.
+
+        :returns: false if it has intents, or was heard of since.
+        """
+        return await self._writes.call(processes.bury, process)
+
+    async def processes(self) -> list[Process]:
+        """All known processes, dead ones too."""
+        return await self._reads.call(processes.everyone)
+
+    async def leftovers(self) -> list[Intent]:
+        """All intents: what may have to be removed, and what is being uploaded."""
+        return await self._reads.call(intents.leftovers)
+
+    async def condemn(self, intent: Intent) -> bool:
+        """
+        Take the bytes of a dead process's upload, or of nobody's, to be removed.
+
+        An image that was saving through it is queued again, and a commit refused.
+
+        :returns: false if the upload was committed or its intent is gone: leave the
+            bytes alone.
+        """
+        return await self._writes.call(intents.condemn, self._now(), intent.location)
+
+    async def list(self, query: Query) -> list[Image]:
+        """
+        One page of the images that a query asks for, newest first.
+
+        :raises BadValue: if the marker is no image.
+        """
+        return await self._reads.call(list_images, query)
+
+    def _calls(self, writes: bool) -> Calls:
+        width = 1 if writes else READERS
+        engine = make_engine(
+            self.url,
+            writes=writes,
+            connections=width,
+            busy_seconds=self._busy_seconds,
+        )
+        return Calls(self._reactor, engine, write if writes else read, width)
+
+    @property
+    def _reads(self) -> Calls:
+        if self._open is None:
+            raise CatalogueUnavailable("it is not open")
+        return self._open[0]
+
+    @property
+    def _writes(self) -> Calls:
+        if self._open is None:
+            raise CatalogueUnavailable("it is not open")
+        return self._open[1]

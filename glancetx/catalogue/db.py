@@ -1,0 +1,160 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Brings the catalogue's database to the shape that this version of the code needs.
+
+These functions block; they belong into a thread.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from glancetx.errors import CatalogueUnavailable
+
+from .engines import BUSY_SECONDS, as_fact, find_damage, make_engine, sqlite_file
+from .schema import metadata
+
+__all__ = ["check", "current", "upgrade"]
+
+#: Alembic keeps what it works on in module variables.
+_one_at_a_time = threading.Lock()
+
+
+def upgrade(url: str, busy_seconds: float = BUSY_SECONDS) -> str:
+    """
+    Make or upgrade the database; nothing is done to one that is up to date.
+
+    Processes that start together do this one after the other, and a migration that
+    fails changes nothing. The folder of the file is made if it is missing, for this
+    user alone.
+
+    :returns: the revision that the database now has.
+    :raises CatalogueUnavailable: if the database is newer than the code, or in trouble.
+    :raises ConfigError: if the URL cannot be used.
+    """
+    file = sqlite_file(url)
+    with _facts():
+        os.makedirs(os.path.dirname(file) or ".", mode=0o700, exist_ok=True)
+        with _one_at_a_time, _locked(f"{file}.lock"):
+            with _connected(url, True, busy_seconds) as connection:
+                if _revision(connection) != _newest():
+                    _migrate(connection)
+                return _newest()
+
+
+def current(url: str) -> str | None:
+    """
+    The revision that the database has, or ``None`` if there is no database yet.
+
+    :raises CatalogueUnavailable: if it is newer than the code, or in trouble.
+    :raises ConfigError: if the URL cannot be used.
+    """
+    if not os.path.exists(sqlite_file(url)):
+        return None
+    with _facts(), _connected(url, False) as connection:
+        return _revision(connection)
+
+
+def check(url: str) -> None:
+    """
+    See that the database is sound and has the tables that this code needs.
+
+    :raises CatalogueUnavailable: if not; it says what is wrong and what to do.
+    :raises ConfigError: if the URL cannot be used.
+    """
+    revision = current(url)
+    if revision != _newest():
+        problem = f"is at revision {revision}" if revision else "does not exist yet"
+        raise CatalogueUnavailable(
+            f"the database {problem}, this version needs {_newest()}; "
+            "run `glancetx db upgrade` or start the server"
+        )
+    with _facts(), _connected(url, False) as connection:
+        if damage := find_damage(connection):
+            raise CatalogueUnavailable(f"the database is damaged: {damage}")
+        if compare_metadata(MigrationContext.configure(connection), metadata):
+            raise CatalogueUnavailable(
+                "the tables of the database were changed by another program"
+            )
+
+
+@contextmanager
+def _facts() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        fact = as_fact(error)
+        if fact is error:
+            raise
+        raise fact from error
+    except OSError as error:
+        raise CatalogueUnavailable(str(error)) from error
+
+
+@contextmanager
+def _connected(
+    url: str, writes: bool, busy_seconds: float = BUSY_SECONDS
+) -> Iterator[Connection]:
+    """A connection in one transaction, which is committed if all goes well."""
+    engine = make_engine(url, writes=writes, busy_seconds=busy_seconds)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Hold a lock file, after whoever holds it now; the kernel frees it at a crash."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _config() -> Config:
+    folder = str(Path(__file__).with_name("migrations"))
+    config = Config()
+    config.set_main_option("script_location", folder.replace("%", "%%"))
+    return config
+
+
+def _newest() -> str:
+    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    assert newest is not None
+    return newest
+
+
+def _revision(connection: Connection) -> str | None:
+    revision = MigrationContext.configure(connection).get_current_revision()
+    scripts = ScriptDirectory.from_config(_config())
+    known = {script.revision for script in scripts.walk_revisions()}
+    if revision is not None and revision not in known:
+        raise CatalogueUnavailable(
+            f"the database is at revision {revision}, which a newer glancetx made; "
+            f"this version knows only {', '.join(sorted(known))}: install the newer one"
+        )
+    return revision
+
+
+def _migrate(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

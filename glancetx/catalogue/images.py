@@ -1,0 +1,309 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Image records and their chains, in SQL.
+
+Each function runs in a thread, inside of one transaction on the connection it is
+given. The statements are constants, so that they are compiled once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import groupby
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import delete as delete_from
+from sqlalchemy.exc import IntegrityError
+
+from glancetx.errors import BadValue, ImageExists, ImageInUse, NoSuchImage, WrongState
+from glancetx.image import Digest, Image, Location, Pin, Status, Visibility
+
+from .schema import LARGEST, ids, images, intents, pins, properties
+
+__all__ = [
+    "add",
+    "children",
+    "delete",
+    "find",
+    "known_chain",
+    "load",
+    "save",
+]
+
+_FIND = select(images).where(images.c.id == bindparam("image_id"))
+_LOCK = _FIND.with_for_update()
+_LOCK_ACTIVE = (
+    select(images.c.id)
+    .where(images.c.id == bindparam("image_id"))
+    .where(images.c.status == Status.ACTIVE.value)
+    .with_for_update(read=True)
+)
+_PROPERTIES = (
+    select(properties)
+    .where(properties.c.image_id.in_(bindparam("image_ids", expanding=True)))
+    .order_by(properties.c.image_id, properties.c.name)
+)
+_PINS = (
+    select(pins)
+    .where(pins.c.image_id.in_(bindparam("image_ids", expanding=True)))
+    .order_by(pins.c.image_id, pins.c.depth)
+)
+_CHILDREN = (
+    select(pins.c.image_id)
+    .where(pins.c.parent_id == bindparam("parent"), pins.c.origin.is_(None))
+    .where(pins.c.depth == 1)
+    .order_by(pins.c.image_id)
+)
+_DEPENDENTS = (
+    select(pins.c.depth, pins.c.image_id)
+    .where(pins.c.parent_id == bindparam("parent"), pins.c.origin.is_(None))
+    .order_by(pins.c.depth, pins.c.image_id)
+)
+_PINNED = (
+    select(pins.c.image_id, pins.c.depth)
+    .join(images, images.c.id == pins.c.image_id)
+    .where(pins.c.parent_id == bindparam("parent"))
+    .where(pins.c.origin == bindparam("at"))
+    .order_by(images.c.created_at.desc())
+    .limit(1)
+)
+_CHAIN = (
+    select(pins)
+    .where(pins.c.image_id == bindparam("child"), pins.c.depth >= bindparam("begin"))
+    .order_by(pins.c.depth)
+)
+_TAKE_ID = insert(ids)
+_ADD = insert(images)
+_ADD_PROPERTIES = insert(properties)
+_ADD_PINS = insert(pins)
+_SAVE = update(images).where(images.c.id == bindparam("image_id"))
+_DELETE = delete_from(images).where(images.c.id == bindparam("image_id"))
+_BURY = update(ids).where(ids.c.id == bindparam("image_id"))
+_LEAVE_BYTES = insert(intents)
+
+
+def find(connection: Connection, image_id: str, lock: bool = False) -> Image:
+    """
+    One image, with its chain.
+
+    :param lock: whether it is to be changed in this transaction.
+    :raises NoSuchImage: if there is none, or none any more.
+    """
+    statement = _LOCK if lock else _FIND
+    row = connection.execute(statement, {"image_id": image_id}).one_or_none()
+    if row is None:
+        raise NoSuchImage(image_id)
+    return load(connection, [row])[0]
+
+
+def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Image]:
+    """The images whose rows these are, in the same order, with their chains."""
+    if not rows:
+        return []
+    which = {"image_ids": [row.id for row in rows]}
+    theirs = {
+        image_id: {row.name: row.value for row in found}
+        for image_id, found in groupby(
+            connection.execute(_PROPERTIES, which).all(), lambda row: row.image_id
+        )
+    }
+    chains = {
+        image_id: tuple(map(_pin, found))
+        for image_id, found in groupby(
+            connection.execute(_PINS, which).all(), lambda row: row.image_id
+        )
+    }
+    return [_image(row, theirs.get(row.id, {}), chains.get(row.id, ())) for row in rows]
+
+
+def add(connection: Connection, image: Image) -> None:
+    """
+    A new image, queued.
+
+    :raises ImageExists: if its id is or was taken.
+    :raises WrongState: if it is anything but queued: only uploads make images active.
+    :raises BadValue: if an ancestor on this server is no longer active, or a number
+        too large to be kept.
+    """
+    if image.status is not Status.QUEUED:
+        raise WrongState(image.id, image.status, Status.QUEUED)
+    for field in ("min_disk", "min_ram"):
+        if not 0 <= getattr(image, field) <= LARGEST:
+            raise BadValue(field, f"must be between 0 and {LARGEST}")
+    for pin in image.parents:
+        if pin.origin is None:
+            _require_active(connection, pin.image_id)
+    try:
+        connection.execute(_TAKE_ID, {"id": image.id})
+    except IntegrityError:
+        raise ImageExists(image.id) from None
+    connection.execute(_ADD, _fixed(image) | _changing(image))
+    if image.properties:
+        connection.execute(
+            _ADD_PROPERTIES,
+            [
+                {"image_id": image.id, "name": name, "value": value}
+                for name, value in image.properties.items()
+            ],
+        )
+    if image.parents:
+        connection.execute(_ADD_PINS, _pin_rows(image))
+
+
+def save(connection: Connection, image: Image) -> None:
+    """Keep what the state machine of :mod:`glancetx.image` made of a locked image."""
+    connection.execute(_SAVE, {"image_id": image.id} | _changing(image))
+
+
+def delete(connection: Connection, now: datetime, image_id: str) -> Image:
+    """
+    Delete an image for ever; leave an intent for its bytes, if it has any.
+
+    :returns: the image as it was.
+    :raises ImageInUse: if images here have it in their chains; names the nearest.
+    :raises WrongState: while it is being uploaded.
+    :raises NoSuchImage: if there is none.
+    """
+    image = find(connection, image_id, lock=True)
+    if image.status is Status.SAVING:
+        raise WrongState(image_id, image.status, "queued or active")
+    dependents = connection.execute(_DEPENDENTS, {"parent": image_id}).all()
+    if dependents:
+        nearest = [row.image_id for row in dependents if row.depth == dependents[0][0]]
+        raise ImageInUse(image_id, tuple(nearest))
+    connection.execute(_DELETE, {"image_id": image_id})
+    connection.execute(_BURY, {"image_id": image_id, "deleted_at": now})
+    if image.location is not None:
+        connection.execute(
+            _LEAVE_BYTES,
+            {
+                "store": image.location.store,
+                "key": image.location.key,
+                "image_id": image_id,
+                "process_id": None,
+                "condemned": True,
+            },
+        )
+    return image
+
+
+def children(connection: Connection, image_id: str) -> tuple[str, ...]:
+    """The ids of images here that are differences to this one, sorted."""
+    found = connection.execute(_CHILDREN, {"parent": image_id}).scalars().all()
+    return tuple(found)
+
+
+def known_chain(
+    connection: Connection, origin: str, image_id: str
+) -> tuple[Pin, ...] | None:
+    """
+    An image on another server and its parents, as a child here has them pinned.
+
+    :returns: the chain that the newest such child has, or ``None`` if there is none.
+    """
+    where = {"at": origin, "parent": image_id}
+    pinned = connection.execute(_PINNED, where).one_or_none()
+    if pinned is None:
+        return None
+    rest = {"child": pinned.image_id, "begin": pinned.depth}
+    return tuple(map(_pin, connection.execute(_CHAIN, rest).all()))
+
+
+def _require_active(connection: Connection, image_id: str) -> None:
+    found = connection.execute(_LOCK_ACTIVE, {"image_id": image_id}).one_or_none()
+    if found is None:
+        raise BadValue("parent_id", f"image {image_id} is not here, or not active")
+
+
+def _image(row: Row[Any], theirs: dict[str, str], chain: tuple[Pin, ...]) -> Image:
+    return Image(
+        id=row.id,
+        status=Status(row.status),
+        visibility=Visibility(row.visibility),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        name=row.name,
+        disk_format=row.disk_format,
+        container_format=row.container_format,
+        min_disk=row.min_disk,
+        min_ram=row.min_ram,
+        properties=theirs,
+        parents=chain,
+        size=row.size,
+        virtual_size=row.virtual_size,
+        checksum=row.checksum,
+        digest=_digest(row),
+        location=None if row.store is None else Location(row.store, row.key),
+        stored_at=row.stored_at,
+    )
+
+
+def _digest(row: Row[Any]) -> Digest | None:
+    if row.digest_algorithm is None:
+        return None
+    return Digest(row.digest_algorithm, row.digest_value)
+
+
+def _fixed(image: Image) -> dict[str, Any]:
+    return {
+        "id": image.id,
+        "visibility": image.visibility.value,
+        "created_at": image.created_at,
+        "name": image.name,
+        "disk_format": image.disk_format,
+        "container_format": image.container_format,
+        "min_disk": image.min_disk,
+        "min_ram": image.min_ram,
+    }
+
+
+def _changing(image: Image) -> dict[str, Any]:
+    return {
+        "status": image.status.value,
+        "updated_at": image.updated_at,
+        "size": image.size,
+        "virtual_size": image.virtual_size,
+        "checksum": image.checksum,
+        "digest_algorithm": image.digest and image.digest.algorithm,
+        "digest_value": image.digest and image.digest.value,
+        "store": image.location and image.location.store,
+        "key": image.location and image.location.key,
+        "stored_at": image.stored_at,
+    }
+
+
+def _pin(row: Row[Any]) -> Pin:
+    return Pin(
+        origin=row.origin,
+        image_id=row.parent_id,
+        path=row.path,
+        name=row.name,
+        disk_format=row.disk_format,
+        size=row.size,
+        virtual_size=row.virtual_size,
+        checksum=row.checksum,
+        digest=Digest(row.digest_algorithm, row.digest_value),
+    )
+
+
+def _pin_rows(image: Image) -> list[dict[str, Any]]:
+    return [
+        {
+            "image_id": image.id,
+            "depth": depth,
+            "origin": pin.origin,
+            "parent_id": pin.image_id,
+            "path": pin.path,
+            "name": pin.name,
+            "disk_format": pin.disk_format,
+            "size": pin.size,
+            "virtual_size": pin.virtual_size,
+            "checksum": pin.checksum,
+            "digest_algorithm": pin.digest.algorithm,
+            "digest_value": pin.digest.value,
+        }
+        for depth, pin in enumerate(image.parents, start=1)
+    ]

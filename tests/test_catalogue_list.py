@@ -1,0 +1,219 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Tests of the list of images: its order, its pages, its filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import text
+
+from glancetx.catalogue import Query
+from glancetx.catalogue.engines import make_engine
+from glancetx.errors import BadValue
+from glancetx.image import Image
+
+from .catalogues import NOON, CatalogueTestCase, far_pin, new_location
+
+
+class PageTests(CatalogueTestCase):
+    """Order, marker and limit."""
+
+    async def queue(self, *seconds: int) -> list[Image]:
+        """Images made that long after noon."""
+        return [
+            await self.queued(created_at=NOON + timedelta(seconds=second))
+            for second in seconds
+        ]
+
+    async def page(self, **query: Any) -> list[str]:
+        return [image.id for image in await self.catalogue.list(Query(**query))]
+
+    async def pages(self, limit: int) -> list[str]:
+        """All pages, one after the other."""
+        seen: list[str] = []
+        while page := await self.page(limit=limit, marker=seen[-1] if seen else None):
+            seen += page
+        return seen
+
+    async def test_empty(self) -> None:
+        """
+        Where nothing is, the list is empty.
+        """
+        self.assertEqual(await self.catalogue.list(Query()), [])
+
+    async def test_newest_first(self) -> None:
+        """
+        The newest image comes first, whatever the order they were added in.
+        """
+        second, third, first = await self.queue(2, 3, 1)
+        self.assertEqual(await self.page(), [third.id, second.id, first.id])
+
+    async def test_microseconds(self) -> None:
+        """
+        A microsecond decides, also where the fraction is written shorter.
+        """
+        early = await self.queued(created_at=NOON.replace(microsecond=0))
+        late = await self.queued(created_at=NOON.replace(microsecond=1))
+        self.assertEqual(await self.page(), [late.id, early.id])
+        self.assertEqual(await self.pages(1), [late.id, early.id])
+
+    async def test_ties(self) -> None:
+        """
+        Images of one moment are in the order of their ids, over all pages.
+        """
+        images = await self.queue(0, 0, 0, 0, 0, 1, 1)
+        early = sorted((image.id for image in images[:5]), reverse=True)
+        late = sorted((image.id for image in images[5:]), reverse=True)
+        for limit in (1, 2, 3, 7, 25):
+            self.assertEqual(await self.pages(limit), late + early)
+
+    async def test_changes_between_pages(self) -> None:
+        """
+        What comes or goes between two pages neither repeats nor hides an image.
+        """
+        first, second, third = await self.queue(1, 2, 3)
+        self.assertEqual(await self.page(limit=2), [third.id, second.id])
+        await self.queue(4)
+        await self.catalogue.delete(third.id)
+        self.assertEqual(await self.page(limit=2, marker=second.id), [first.id])
+
+    async def test_unknown_marker(self) -> None:
+        """
+        A marker that is no image is refused by name.
+        """
+        [gone] = await self.queue(1)
+        await self.catalogue.delete(gone.id)
+        for marker in ("nobody", gone.id, ""):
+            with self.assertRaises(BadValue) as caught:
+                await self.page(marker=marker)
+            self.assertEqual(caught.exception.field, "marker")
+
+    async def test_limits(self) -> None:
+        """
+        A limit of nothing, or less, gives nothing.
+        """
+        await self.queue(1, 2)
+        for limit, count in ((-1, 0), (0, 0), (1, 1), (2, 2), (3, 2)):
+            self.assertEqual(len(await self.page(limit=limit)), count)
+
+    async def test_whole(self) -> None:
+        """
+        Listed images are whole: each has its own properties and its own chain.
+        """
+        images = [
+            await self.queued(
+                properties={"n": str(n), "m": "x"},
+                parents=tuple(far_pin() for _ in range(n)),
+            )
+            for n in range(3)
+        ]
+        listed = await self.catalogue.list(Query())
+        self.assertEqual({i.id: i for i in listed}, {i.id: i for i in images})
+
+    async def test_rides_on_the_index(self) -> None:
+        """
+        A page far behind is looked up in the index and needs no sorting.
+        """
+        statement = (
+            "EXPLAIN QUERY PLAN SELECT * FROM images WHERE (created_at, id) < (1, 2)"
+            " ORDER BY created_at DESC, id DESC LIMIT 25"
+        )
+        engine = make_engine(self.url, writes=False)
+        self.addCleanup(engine.dispose)
+        with engine.connect() as connection:
+            plan = " ".join(str(row) for row in connection.execute(text(statement)))
+        self.assertIn("SEARCH images USING INDEX ix_images_created_at_id", plan)
+        self.assertNotIn("TEMP B-TREE", plan)
+
+
+class FilterTests(CatalogueTestCase):
+    """Filters, alone and together."""
+
+    async def assert_found(self, images: Sequence[Image], **query: Any) -> None:
+        found = await self.catalogue.list(Query(**query))
+        expected = sorted(image.id for image in images)
+        self.assertEqual(sorted(image.id for image in found), expected, query)
+
+    async def test_text(self) -> None:
+        """
+        Name and formats are found by equality, letter for letter.
+        """
+        one = await self.queued(name="a_b", disk_format="qcow2")
+        two = await self.queued(name="A_b", disk_format="raw", container_format="bare")
+        await self.queued()
+        await self.assert_found([one], name="a_b")
+        await self.assert_found([two], name="A_b")
+        await self.assert_found([], name="a%b")
+        await self.assert_found([], name="")
+        await self.assert_found([one], disk_format="qcow2")
+        await self.assert_found([two], container_format="bare")
+        await self.assert_found([], name="a_b", disk_format="raw")
+
+    async def test_status(self) -> None:
+        """
+        Images are found by their state.
+        """
+        queued, (saving, _), active = (
+            await self.queued(),
+            await self.saving(),
+            await self.active(),
+        )
+        await self.assert_found([queued], status="queued")
+        await self.assert_found([saving], status="saving")
+        await self.assert_found([active], status="active")
+        await self.assert_found([], status="deleted")
+
+    async def test_size(self) -> None:
+        """
+        Sizes are inclusive; an image without bytes has none; any number may be asked.
+        """
+        small, large = await self.active(size=10), await self.active(size=2**40)
+        await self.queued()
+        await self.assert_found([small, large], size_min=10)
+        await self.assert_found([large], size_min=11)
+        await self.assert_found([small], size_max=10)
+        await self.assert_found([], size_max=9)
+        await self.assert_found([small], size_min=10, size_max=10)
+        await self.assert_found([small, large], size_min=-(10**30), size_max=10**30)
+        await self.assert_found([], size_min=10**30)
+
+    async def test_properties(self) -> None:
+        """
+        Properties are found by equality, and all that are asked for must match.
+        """
+        one = await self.queued(properties={"os": "debian", "arch": "arm"})
+        two = await self.queued(properties={"os": "debian", "arch": "x86"})
+        await self.queued(properties={"arch": "debian"})
+        await self.assert_found([one, two], properties={"os": "debian"})
+        await self.assert_found([two], properties={"os": "debian", "arch": "x86"})
+        await self.assert_found([], properties={"os": "deb"})
+        await self.assert_found([], properties={"none": ""})
+
+    async def test_pages_of_found(self) -> None:
+        """
+        Filters hold on every page; the marker itself need not match them.
+        """
+        images = [
+            await self.queued(
+                created_at=NOON + timedelta(seconds=n), name=f"{'eo'[n % 2]}"
+            )
+            for n in range(6)
+        ]
+        await self.assert_found([images[3]], name="o", marker=images[5].id, limit=1)
+        await self.assert_found(
+            [images[1], images[3]], name="o", marker=images[4].id, limit=9
+        )
+
+    async def test_upload_changes_what_is_found(self) -> None:
+        """
+        An image is found by the state that it has now.
+        """
+        image = await self.queued()
+        await self.catalogue.begin(image.id, new_location(), self.process)
+        await self.assert_found([], status="queued")
+        await self.assert_found([image], status="saving")
