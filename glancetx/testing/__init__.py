@@ -4,6 +4,20 @@
 What tests of backends need: the conformance suite, consumers, faults, a backend.
 """
 
+from .conformance import BackendTests
 from .consumers import RecordingConsumer
+from .faults import Fault, Watched
+from .memory import MemoryBackend, MemoryFactory, Shelf
+from .tools import inline_tools, threaded_tools
 
-__all__ = ["RecordingConsumer"]
+__all__ = [
+    "BackendTests",
+    "Fault",
+    "MemoryBackend",
+    "MemoryFactory",
+    "RecordingConsumer",
+    "Shelf",
+    "Watched",
+    "inline_tools",
+    "threaded_tools",
+]

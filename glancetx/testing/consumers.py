@@ -26,6 +26,8 @@ class RecordingConsumer:
     since a lost request no longer can. What else a producer did wrong is noted in
     :attr:`broken`; a good one leaves that empty.
 
+    :ivar on_write: called at the end of each :meth:`write`, still inside of it.
+    :ivar on_register: called at the end of :meth:`registerProducer`.
     :ivar received: every byte written, in order.
     :ivar writes: the size of each write.
     :ivar producer: who is registered now, or ``None``.
@@ -40,10 +42,6 @@ class RecordingConsumer:
         on_write: Callable[[RecordingConsumer], None] | None = None,
         on_register: Callable[[RecordingConsumer], None] | None = None,
     ) -> None:
-        """
-        :param on_write: called at the end of each :meth:`write`, still inside of it.
-        :param on_register: called at the end of :meth:`registerProducer`.
-        """
         self.received = bytearray()
         self.writes: list[int] = []
         self.producer: IPushProducer | None = None
@@ -51,8 +49,8 @@ class RecordingConsumer:
         self.unregistered = 0
         self.surplus = 0
         self.broken: list[str] = []
-        self._on_write = on_write
-        self._on_register = on_register
+        self.on_write = on_write
+        self.on_register = on_register
         self._paused = False
         self._left = False
         self._since_pause = 0
@@ -63,8 +61,8 @@ class RecordingConsumer:
             raise ValueError("a producer is registered already")
         self.producer = cast(IPushProducer, producer)
         self.registered.append(bool(streaming))
-        if self._on_register is not None:
-            self._on_register(self)
+        if self.on_register is not None:
+            self.on_register(self)
 
     def unregisterProducer(self) -> None:
         if self.producer is None:
@@ -76,11 +74,11 @@ class RecordingConsumer:
         self._note(len(data))
         self.received += data
         self.writes.append(len(data))
-        if self._on_write is not None:
-            self._on_write(self)
+        if self.on_write is not None:
+            self.on_write(self)
         for awaited in [one for one in self._waiting if one[0] <= len(self.received)]:
             self._waiting.remove(awaited)
-            awaited[1].callback(None)
+            _soon(awaited[1])
 
     def finish(self) -> None:
         """What no producer may call: more may follow what it wrote."""
@@ -108,7 +106,12 @@ class RecordingConsumer:
             self.broken.append("still registered after it was told to stop")
 
     def reached(self, count: int) -> Deferred[None]:
-        """Fires once this many bytes were received in all."""
+        """
+        Fires once this many bytes were received in all.
+
+        Not within the write that brings them, but a turn of the reactor later: a test
+        that waits for it then runs outside of the producer.
+        """
         reached: Deferred[None] = Deferred()
         if len(self.received) >= count:
             reached.callback(None)
@@ -124,3 +127,9 @@ class RecordingConsumer:
         if self._paused:
             self._since_pause += count
             self.surplus = max(self.surplus, self._since_pause)
+
+
+def _soon(waiting: Deferred[None]) -> None:
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    reactor.callLater(0, waiting.callback, None)
