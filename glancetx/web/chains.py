@@ -52,14 +52,14 @@ class ChainRoutes:
         """``GET /images/ID/stream``: the pieces end to end, the child's first."""
         image = await self._images.find(checked_id(image_id))
         pieces = await self._images.open_chain(image)
-        self._metrics.chain_read(len(pieces))
+        self._metrics.chain(len(pieces))
         return await self._sender.send(request, layouts.stream(image, pieces), {})
 
     async def tar(self, request: Request, image_id: str) -> bytes | None:
         """``GET /images/ID/chain.tar``: the manifest, then each piece as a member."""
         image = await self._images.find(checked_id(image_id))
         pieces = await self._images.open_chain(image)
-        self._metrics.chain_read(len(pieces))
+        self._metrics.chain(len(pieces))
         layout = layouts.tar(image, pieces, self._manifest(image))
         return await self._sender.send(request, layout, {})
 

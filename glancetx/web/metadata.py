@@ -28,7 +28,7 @@ PREFIX = "x-image-meta-"
 PROPERTY = "property_"
 NAME_CHARACTERS = 255
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-FORMAT = re.compile(r"[a-z0-9][a-z0-9_-]{0,19}")
+FORMAT = re.compile(r"[a-z0-9]{1,20}")
 PROPERTY_NAME = re.compile(r"[a-z0-9_.:]{1,255}")
 NUMBER = re.compile(r"[0-9]{1,19}")
 MD5 = re.compile(r"[0-9a-f]{32}")
@@ -200,7 +200,7 @@ def _image_name(name: str, value: str) -> str:
 
 def _format(name: str, value: str) -> str:
     if not FORMAT.fullmatch(value):
-        raise BadValue(PREFIX + name, "must be 1 to 20 of a-z, 0-9, '-' and '_'")
+        raise BadValue(PREFIX + name, "must be 1 to 20 of a-z and 0-9")
     return value
 
 

@@ -32,7 +32,7 @@ class StatusRoutes:
 
     def metrics(self, request: Request) -> bytes:
         """``GET /metrics``: counters in Prometheus' text format."""
-        return _answer(request, self._metrics.media_type, self._metrics.exposition())
+        return _answer(request, self._metrics.content_type, self._metrics.text())
 
 
 def _answer(request: Request, media_type: bytes, body: bytes) -> bytes:
