@@ -55,6 +55,12 @@ class Limits:
     stall_seconds: int = _limit(
         60, "seconds", "without acknowledged progress until a reader is cut"
     )
+    linger_seconds: int = _limit(
+        10, "seconds", "a connection is kept so that its client reads the last answer"
+    )
+    linger_bytes: int = _limit(
+        16777216, "bytes", "of a refused upload that are swallowed meanwhile"
+    )
     drain_seconds: int = _limit(
         600, "seconds", "for running transfers at SIGTERM; 0 cuts them at once", least=0
     )
