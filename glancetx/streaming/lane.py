@@ -160,4 +160,5 @@ class Lane:
 
     def _write(self, data: bytes) -> None:
         self._stage.consumer.write(data)
-        self._wrote(len(data))
+        if not self._stage.gone:  # it may have left on this very chunk
+            self._wrote(len(data))
