@@ -162,7 +162,7 @@ class Images:
         expected.check_length(source.length)
         await self._require_formats(image_id)
         location = Location(self._stores.default.name, uuid4().hex)
-        await self._catalogue.begin(image_id, location, self._presence.id)
+        await self._catalogue.begin(image_id, location, self._presence.process_id)
         try:
             received = await self._receive(location, source, expected)
         except BaseException as problem:
@@ -204,27 +204,31 @@ class Images:
             return await self._catalogue.commit(
                 image_id, location, received.size, received.digest, received.checksum
             )
-        except BaseException:
-            await self._undo(image_id, location)
-            image = await self._catalogue.find(image_id)
-            if image.location == location:
-                return image  # the answer was lost, not the commit
-            raise
+        except GlancetxError:
+            if await self._undo(image_id, location):
+                raise
+            return await self._catalogue.find(image_id)
 
-    async def _undo(self, image_id: str, location: Location) -> None:
-        """Back to queued; what cannot be undone now is left to the scrub."""
+    async def _undo(self, image_id: str, location: Location) -> bool:
+        """
+        Back to queued, without bytes; what cannot be undone now is left to a scrub.
+
+        :returns: whether the upload failed indeed: a commit may have been done
+            though its answer was lost.
+        """
         try:
             await self._catalogue.abandon(image_id, location)
-            image = await self._catalogue.find(image_id)
+        except WrongState:
+            return False
         except GlancetxError:
             self.log.failure(
                 "image {image_id}: the failed upload could not be undone; "
-                "the next scrub will do it",
+                "the scrub at the next start will do it",
                 image_id=image_id,
             )
-            return
-        if image.location != location:
+        else:
             await self._discard(location)
+        return True
 
     async def _discard(self, location: Location) -> None:
         try:
@@ -233,7 +237,7 @@ class Images:
         except Exception:
             self.log.failure(
                 "store {store}: the bytes under {key} could not be removed; "
-                "the next scrub will do it",
+                "the scrub at the next start will do it",
                 store=location.store,
                 key=location.key,
             )
