@@ -151,12 +151,17 @@ def make_endpoint(
     """
     The endpoint of a string, with a backlog unless the string has one.
 
-    :raises Exception: whatever the parser of this kind finds wrong.
+    :raises ValueError: if it cannot be made, with a sentence that says why.
     """
     kind = description.partition(":")[0]
     if kind != "systemd" and ":backlog=" not in description:
         description = f"{description}:backlog={backlog}"
-    endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+    try:
+        endpoint: IStreamServerEndpoint = serverFromString(reactor, description)
+    except LookupError as error:
+        raise ValueError("systemd handed over no such socket") from error
+    except Exception as error:
+        raise ValueError(_sentence(error)) from error
     return endpoint
 
 

@@ -196,3 +196,23 @@ class MakeEndpointTests(SynchronousTestCase):
         pem = Path(make_certificate(self.mktemp()))
         self.listen(f"ssl:443:privateKey={pem}")
         self.assertEqual(self.reactor.sslServers[0][3], 1024)
+
+    def test_no_socket(self) -> None:
+        """
+        A socket that systemd did not hand over is said to be missing.
+        """
+        for description in (
+            "systemd:domain=INET:index=9",
+            "systemd:domain=INET:name=x",
+        ):
+            with self.assertRaises(ValueError) as caught:
+                self.listen(description)
+            self.assertIn("no such socket", str(caught.exception))
+
+    def test_key_gone(self) -> None:
+        """
+        A key that vanished since the file was checked is named.
+        """
+        with self.assertRaises(ValueError) as caught:
+            self.listen("ssl:443:privateKey=/none.pem")
+        self.assertEqual(str(caught.exception), "/none.pem: No such file or directory")

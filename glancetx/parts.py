@@ -1,0 +1,150 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+The parts of a server, put together in one place.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from .catalogue import Catalogue, utcnow
+from .config import Config
+from .interfaces import Tools
+from .library.chains import Chains
+from .library.images import Images
+from .library.presence import Presence
+from .library.uploads import Uploads
+from .metrics import Metrics
+from .origins import Origins
+from .outbound import Outbound
+from .stores import Stores, make_stores
+from .streaming.digest import Digests
+from .streaming.player import Player
+from .uris import Names
+from .web.app import make_resource
+from .web.site import Site
+
+__all__ = ["Parts", "compose", "compose_stores", "digest_threads"]
+
+_LEAST_DIGEST_THREADS = 2
+
+
+@frozen
+class Parts:
+    """
+    What a server is made of. None of it was started.
+
+    :ivar pools: threads to be started before, and stopped after, everything else.
+    """
+
+    pools: tuple[ThreadPool, ...]
+    catalogue: Catalogue
+    presence: Presence
+    stores: Stores
+    outbound: Outbound
+    origins: Origins
+    images: Images
+    metrics: Metrics
+    site: Site
+
+
+class _Counting:
+    """Counts what a site observes; bytes sent are counted by layout, where they are."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def request_done(self, method: str, code: int, label: str | None) -> None:
+        self._metrics.request(method, code)
+
+    def received(self, count: int) -> None:
+        self._metrics.received(count)
+
+    def sent(self, count: int, label: str | None) -> None:
+        pass
+
+
+def compose(config: Config, reactor: Any) -> Parts:
+    """
+    Make the parts of a server. Connects to nothing and starts no thread.
+
+    :raises ConfigError: if a store or an origin cannot work as it is configured.
+    """
+    limits = config.limits
+    files = ThreadPool(0, limits.file_threads, "files")
+    hashing = ThreadPool(0, digest_threads(limits.digest_threads), "digests")
+    metrics = Metrics()
+    own = Names(config.server.public_url, config.server.aliases)
+    digests = Digests(reactor, hashing)
+    outbound = Outbound(reactor, limits)
+    origins = Origins(
+        config.origins, outbound, digests, reactor, limits, metrics.parent
+    )
+    catalogue = Catalogue(config.catalogue_url, reactor)
+    presence = compose_presence(config, catalogue, reactor)
+    stores = compose_stores(config, reactor, files)
+    uploads = Uploads(digests, config.server.os_hash_algo, config.server.md5)
+    chains = Chains(own, origins, catalogue, limits)
+    images = Images(catalogue, stores, origins, chains, uploads, presence, utcnow)
+    player = Player(reactor, files)
+    resource = make_resource(images, own, player, limits, metrics)
+    site = Site(
+        resource,
+        limits,
+        reactor,
+        files,
+        config.server.access_log,
+        _Counting(metrics),
+    )
+    site.noisy = False
+    metrics.watch_transfers(lambda: len(site.transfers))
+    return Parts(
+        pools=(files, hashing),
+        catalogue=catalogue,
+        presence=presence,
+        stores=stores,
+        outbound=outbound,
+        origins=origins,
+        images=images,
+        metrics=metrics,
+        site=site,
+    )
+
+
+def compose_presence(config: Config, catalogue: Catalogue, reactor: Any) -> Presence:
+    """This process among those that share a catalogue."""
+    folder = config.catalogue_url.removeprefix("sqlite:///") + ".processes"
+    return Presence(catalogue, folder, reactor)
+
+
+def compose_stores(config: Config, reactor: Any, files: ThreadPool) -> Stores:
+    """
+    The configured stores, working in the given threads.
+
+    :raises ConfigError: if one cannot work as it is configured.
+    """
+
+    def tools(store: str) -> Tools:
+        return Tools(
+            store=store,
+            agent=None,
+            threads=files,
+            clock=reactor,
+            log=Logger(f"glancetx.stores.{store}"),
+            threaded=partial(deferToThreadPool, reactor, files),
+        )
+
+    return make_stores(config.stores, config.source, config.folder, tools)
+
+
+def digest_threads(limit: int) -> int:
+    """How many threads make digests: as limited, or one a core, but two at least."""
+    return limit or max(_LEAST_DIGEST_THREADS, os.cpu_count() or 0)

@@ -1,0 +1,316 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+``twistd glancetx``: its options, and the life of a server from start to drain.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from twisted.application.service import MultiService
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.logger import Logger
+from twisted.python import usage
+from twisted.python.failure import Failure
+
+from . import __version__
+from .config import Config, OriginConfig, StoreConfig, load
+from .errors import ConfigError, GlancetxError
+from .library.scrub import scrub
+from .listening import make_endpoint, parse_endpoint, url_of
+from .parts import Parts, compose
+from .signals import handled
+from .web.accesslog import AccessLog
+
+__all__ = ["Options", "Server", "makeService"]
+
+Compose = Callable[[Config, Any], Parts]
+
+SPARE_FILES = 256
+"""Descriptors beside those of connections: pieces, the catalogue, logs."""
+
+
+class Options(usage.Options):
+    """What may be said behind ``twistd glancetx``."""
+
+    synopsis = "[--config FILE]"
+    longdesc = (
+        "Stores, serves and streams virtual machine images. Without --config: SQLite "
+        "and a folder below ./glancetx-data, on http://127.0.0.1:9292. Example: "
+        "twistd -n glancetx --config /etc/glancetx/glancetx.toml"
+    )
+    optParameters = [["config", "c", None, "The configuration, a TOML file."]]
+    compData = usage.Completions(optActions={"config": usage.CompleteFiles("*.toml")})
+
+    def opt_version(self) -> None:
+        """Say which glancetx this is, and end."""
+        print(f"glancetx {__version__}")
+        sys.exit(0)
+
+
+def makeService(options: Options) -> Server:
+    """
+    Make the service that ``twistd`` runs.
+
+    From here on the files of this process are private, unless twistd's ``--umask``
+    says otherwise.
+
+    :raises SystemExit: with a line that says what is wrong with the configuration.
+    """
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    os.umask(0o077)
+    try:
+        config = load(options["config"])
+    except ConfigError as error:
+        raise SystemExit(f"glancetx: {error}") from error
+    return Server(config, reactor)
+
+
+class Server(MultiService):
+    """
+    One server: starts its parts in order, listens last, ends them in reverse.
+
+    If a part does not start, those before it are ended, the log says why, and the
+    process ends with status 1.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        compose: Compose = compose,
+        fail: Callable[[], None] | None = None,
+    ) -> None:
+        """
+        :param compose: makes the parts.
+        :param fail: ends the process after a start that failed.
+        """
+        super().__init__()
+        self.config = config
+        self._reactor = reactor
+        self._compose = compose
+        self._fail = fail or self._exit
+        self._stack = AsyncExitStack()
+        self._starting: Deferred[None] | None = None
+
+    def startService(self) -> None:
+        """Start as soon as the reactor runs: twistd forks before, and drops rights."""
+        super().startService()
+        self._reactor.callWhenRunning(self._begin)
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop listening, let running transfers end within ``drain_seconds``, then end.
+
+        A second SIGTERM or SIGINT meanwhile cuts the transfers.
+        """
+        return Deferred.fromCoroutine(self._stop())
+
+    def _begin(self) -> None:
+        if self.running:
+            self._starting = Deferred.fromCoroutine(self._start())
+            self._starting.addErrback(self._failed)
+
+    async def _start(self) -> None:
+        try:
+            await self._start_parts(self._stack)
+        except BaseException:
+            await self._stack.aclose()
+            raise
+
+    async def _start_parts(self, stack: AsyncExitStack) -> None:
+        self._raise_file_limit()
+        parts = self._compose(self.config, self._reactor)
+        for pool in parts.pools:
+            pool.start()
+            stack.callback(pool.stop)
+        self._open_log(parts.site.access_log, stack)
+        stack.push_async_callback(parts.catalogue.stop)
+        await parts.catalogue.start()
+        stack.push_async_callback(parts.presence.stop)
+        await parts.presence.start()
+        stack.push_async_callback(parts.outbound.stop)
+        await self._scrub(parts)
+        stack.push_async_callback(parts.images.settled)
+        stack.push_async_callback(self._drain, parts)
+        self._introduce(parts)
+        for description in self.config.server.listen:
+            await self._listen(parts, description, stack)
+
+    async def _listen(
+        self, parts: Parts, description: str, stack: AsyncExitStack
+    ) -> None:
+        backlog = self.config.limits.backlog
+        try:
+            endpoint = make_endpoint(self._reactor, description, backlog)
+        except ValueError as error:
+            problem = f"{description}: {error}"
+            raise ConfigError(self.config.source, "server.listen", problem) from error
+        port = await endpoint.listen(parts.site)
+        stack.push_async_callback(_stop_listening, port)
+        scheme = parse_endpoint(description).scheme
+        self.log.info("listening at {url}", url=_where(scheme, port.getHost()))
+
+    async def _scrub(self, parts: Parts) -> None:
+        """Remove what dead processes left; what cannot be removed stops no start."""
+        found = await scrub(parts.catalogue, parts.stores, parts.presence)
+        if found.removed or found.failed:
+            self.log.info(
+                "scrub: {removed} leftovers removed, {failed} could not be",
+                removed=len(found.removed),
+                failed=len(found.failed),
+            )
+
+    async def _drain(self, parts: Parts) -> None:
+        """Let transfers end; the time limit, or another signal, cuts the rest."""
+        site = parts.site
+        seconds = self.config.limits.drain_seconds
+        if site.transfers:
+            self.log.info(
+                "draining {running} transfers, at most {seconds} s; "
+                "another SIGTERM cuts them",
+                running=len(site.transfers),
+                seconds=seconds,
+            )
+
+        def hurry() -> None:
+            self.log.warn("asked again to end: cutting what still runs")
+            site.drain(0)
+
+        with handled(self._reactor, hurry, signal.SIGTERM, signal.SIGINT):
+            drained = await site.drain(seconds)
+        if drained.finished or drained.cut:
+            self.log.info(
+                "drained: {finished} transfers ended, {cut} were cut",
+                finished=drained.finished,
+                cut=drained.cut,
+            )
+
+    async def _stop(self) -> None:
+        await super().stopService()
+        if self._starting is not None:
+            self._starting.cancel()
+            await self._starting
+        try:
+            await self._stack.aclose()
+        except Exception:
+            self.log.failure("a part did not end well")
+
+    def _introduce(self, parts: Parts) -> None:
+        """Say once what this server is, and loudly if anyone may use it."""
+        server = self.config.server
+        self.log.info(
+            "glancetx {version} serves {url}/images/ID; stores: {stores}; "
+            "origins: {origins}",
+            version=__version__,
+            url=server.public_url,
+            stores=", ".join(_store(store) for store in self.config.stores),
+            origins=", ".join(_origin(origin) for origin in self.config.origins)
+            or "none",
+        )
+        if not all(parse_endpoint(text).local for text in server.listen):
+            self.log.warn(
+                "INSECURE: whoever reaches this server may read, upload and delete "
+                "every image; it asks nobody who he is (server.insecure = true)"
+            )
+
+    def _open_log(self, access_log: AccessLog, stack: AsyncExitStack) -> None:
+        """Open the access log, and open it again whenever SIGHUP comes."""
+
+        def reopen() -> None:
+            try:
+                access_log.reopen()
+            except OSError as error:
+                self.log.error("cannot re-open the access log: {error}", error=error)
+            else:
+                self.log.info("access log re-opened")
+
+        access_log.open()
+        stack.callback(access_log.close)
+        stack.enter_context(handled(self._reactor, reopen, signal.SIGHUP))
+
+    def _raise_file_limit(self) -> None:
+        """Allow this process as many descriptors as the system lets it have."""
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        wanted = self.config.limits.connections + SPARE_FILES
+        if most != resource.RLIM_INFINITY and most < wanted:
+            self.log.warn(
+                "this process may have {most} files open, but limits.connections needs "
+                "{wanted}; raise it with LimitNOFILE= or ulimit -Hn",
+                most=most,
+                wanted=wanted,
+            )
+
+    def _failed(self, failure: Failure) -> None:
+        """Say why the start failed, in a line if it is nobody's mistake but plain."""
+        if failure.check(CancelledError):
+            return
+        reason = _reason(failure.value)
+        if reason is None:
+            self.log.failure("cannot start", failure)
+        else:
+            self.log.critical("cannot start: {reason}", reason=reason)
+        self._fail()
+
+    def _exit(self) -> None:
+        """
+        End with status 1. ``twistd`` always ends with 0 when the reactor stops, so
+        the status is set behind it, when the interpreter ends.
+        """
+        atexit.register(_exit_failed)
+        self._reactor.stop()
+
+
+def _exit_failed() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)
+
+
+async def _stop_listening(port: IListeningPort) -> None:
+    await maybeDeferred(port.stopListening)
+
+
+def _reason(error: object) -> str | None:
+    """What a person can act on; ``None`` if the code itself is wrong."""
+    if isinstance(error, CannotListenError):
+        where = f"{error.interface or 'all interfaces'}, port {error.port}"
+        why = error.socketError.strerror or error.socketError
+        return f"server.listen: {where}: {why}; is another server running there?"
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, GlancetxError):
+        return str(error)
+    return None
+
+
+def _where(scheme: str, address: IAddress) -> str:
+    if isinstance(address, IPv4Address | IPv6Address):
+        return url_of(scheme, address.host, address.port)
+    if isinstance(address, UNIXAddress):
+        return f"unix:{os.fsdecode(address.name or b'')}"
+    return str(address)
+
+
+def _store(store: StoreConfig) -> str:
+    return f"{store.name} ({store.backend}{', default' if store.default else ''})"
+
+
+def _origin(origin: OriginConfig) -> str:
+    via = origin.via or origin.proxy
+    return f"{origin.name} ({origin.url}{f' via {via}' if via else ''})"
