@@ -1,0 +1,147 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+What stands between twisted.web's HTTP client and the network.
+
+Written against Twisted 26.10: when the client pauses and resumes its transport is told
+here where it matters, and tests hold it to that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.interfaces import (
+    IProducer,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    ITransport,
+)
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+__all__ = ["AnswerTooLarge", "GuardedEndpoint"]
+
+
+class AnswerTooLarge(ConnectionAborted):
+    """The headers of an answer are without end."""
+
+
+class _Guard(ProtocolWrapper):
+    """
+    Stands between the client's protocol and the network.
+
+    Sets how much is received at once, and cuts a peer whose headers do not end. To
+    close is to abort: a client that closes wants no more of an answer, or has all of
+    it, and a TLS connection that is paused would wait for the peer's farewell.
+    """
+
+    factory: _GuardFactory
+    transport: Any
+    _awaited = False
+    _received = 0
+    _sending = False
+
+    def makeConnection(self, transport: ITransport) -> None:
+        socket: Any = transport
+        while isinstance(socket, ProtocolWrapper):  # TLS
+            socket = socket.transport
+        socket.bufferSize = self.factory.receive
+        super().makeConnection(transport)
+
+    def write(self, data: bytes) -> None:
+        self._await()
+        super().write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        self._await()
+        super().writeSequence(data)
+
+    def _await(self) -> None:
+        if not self._awaited:
+            self._awaited, self._received = True, 0
+
+    # While the body of a request is being sent, twisted.web's client has a producer
+    # registered. It hands on an answer only when the request is out, or the answer
+    # complete: so a refusal in the middle of an upload must be read to its end.
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        self._sending = True
+        super().registerProducer(producer, streaming)
+
+    def unregisterProducer(self) -> None:
+        self._sending = False
+        super().unregisterProducer()
+
+    # twisted.web's client pauses the transport when the headers are complete and a
+    # body follows, and resumes it when an answer is over.
+
+    def pauseProducing(self) -> None:
+        if self._sending:
+            return
+        self._awaited = False
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._awaited = False
+        self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self.loseConnection()
+
+    def loseConnection(self) -> None:
+        self.disconnecting = True
+        self.transport.abortConnection()
+
+    def dataReceived(self, data: bytes) -> None:
+        self._received += len(data)
+        super().dataReceived(data)
+        if self._awaited and self._received > self.factory.header_bytes:
+            self.transport.abortConnection()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        if self._awaited and self._received > self.factory.header_bytes:
+            reason = Failure(
+                AnswerTooLarge(
+                    f"more than {self.factory.header_bytes} bytes of headers"
+                )
+            )
+        super().connectionLost(reason)
+
+
+class _GuardFactory(WrappingFactory[_Guard]):
+    protocol = _Guard
+    noisy = False
+
+    def __init__(
+        self, wrapped: IProtocolFactory, receive: int, header_bytes: int
+    ) -> None:
+        super().__init__(wrapped)
+        self.receive = receive
+        self.header_bytes = header_bytes
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class GuardedEndpoint:
+    """
+    Puts a guard on each connection of another endpoint.
+
+    :ivar receive: how many bytes are taken from a socket at once.
+    :ivar header_bytes: how many the headers of an answer may have.
+    """
+
+    wrapped: IStreamClientEndpoint
+    receive: int
+    header_bytes: int
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        guards = _GuardFactory(factory, self.receive, self.header_bytes)
+        connected: Deferred[Any] = self.wrapped.connect(guards)
+        return connected.addCallback(lambda guard: guard.wrappedProtocol)
