@@ -84,6 +84,8 @@ class Server(MultiService):
 
     If a part does not start, those before it are ended, the log says why, and the
     process ends with status 1.
+
+    :ivar starting: fires when the start is over, well or not.
     """
 
     log = Logger()
@@ -105,7 +107,7 @@ class Server(MultiService):
         self._compose = compose
         self._fail = fail or self._exit
         self._stack = AsyncExitStack()
-        self._starting: Deferred[None] | None = None
+        self.starting: Deferred[None] | None = None
 
     def startService(self) -> None:
         """Start as soon as the reactor runs: twistd forks before, and drops rights."""
@@ -122,8 +124,8 @@ class Server(MultiService):
 
     def _begin(self) -> None:
         if self.running:
-            self._starting = Deferred.fromCoroutine(self._start())
-            self._starting.addErrback(self._failed)
+            self.starting = Deferred.fromCoroutine(self._start())
+            self.starting.addErrback(self._failed)
 
     async def _start(self) -> None:
         try:
@@ -202,9 +204,9 @@ class Server(MultiService):
 
     async def _stop(self) -> None:
         await super().stopService()
-        if self._starting is not None:
-            self._starting.cancel()
-            await self._starting
+        if self.starting is not None:
+            self.starting.cancel()
+            await self.starting
         try:
             await self._stack.aclose()
         except Exception:

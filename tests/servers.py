@@ -1,174 +1,213 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-A server made of parts that only keep a journal, upon a reactor in memory.
+Whole servers in the test's own process, on loopback, with files of their own.
 """
 
 from __future__ import annotations
 
-import resource
-from collections.abc import Callable
+import json
+import os
+import socket
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import evolve
-from twisted.internet.defer import Deferred, succeed
-from twisted.internet.error import CannotListenError
-from twisted.internet.testing import MemoryReactorClock
-from twisted.logger import LogLevel, capturedLogs
-from twisted.trial.unittest import SynchronousTestCase
+from attrs import frozen
+from treq.client import HTTPClient
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+from twisted.web.client import Agent, HTTPConnectionPool
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IResponse
 
-from glancetx.config import Config, ServerConfig, load
+from glancetx.config import Config, OriginConfig, ServerConfig, StoreConfig
+from glancetx.limits import Limits
+from glancetx.parts import Parts, compose
 from glancetx.service import Server
-from glancetx.web.site import Drained
 
-__all__ = ["ENDS", "STARTS", "Parts", "Reactor", "ServerCase"]
+__all__ = ["Reply", "RunningServer", "ServerCase", "free_port", "reactor"]
 
-STARTS = [
-    "files.start",
-    "digests.start",
-    "log.open",
-    "catalogue.start",
-    "presence.start",
-    "catalogue.leftovers",
-    "catalogue.processes",
-    "catalogue.processes",
-    "presence.sweep",
-]
-ENDS = [
-    "drain 600",
-    "images.settled",
-    "outbound.stop",
-    "presence.stop",
-    "catalogue.stop",
-    "log.close",
-    "digests.stop",
-    "files.stop",
-]
+reactor: Any = _reactor
 
 
-class Reactor(MemoryReactorClock):
-    """Runs what comes from a signal at once, and notes when a port is closed."""
-
-    def __init__(self, journal: list[str]) -> None:
-        super().__init__()
-        self.journal = journal
-        self.taken: set[int] = set()
-
-    def callFromThread(self, f: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
-        f(*args, **kwargs)
-
-    def listenTCP(
-        self, port: int, factory: Any, backlog: int = 50, interface: str = ""
-    ) -> Any:
-        if port in self.taken:
-            error = OSError(98, "Address already in use")
-            raise CannotListenError(interface, port, error)
-        self.journal.append(f"listen {port}")
-        listening = super().listenTCP(port, factory, backlog, interface)
-        listening.stopListening = lambda: self.journal.append(f"close {port}")
-        return listening
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
-class Part:
-    """Every call is noted; ``failing`` and ``waiting`` ones fail or wait."""
+@frozen
+class Reply:
+    """An answer, read to its end."""
 
-    def __init__(self, name: str, tests: ServerCase) -> None:
-        self._name = name
-        self._tests = tests
+    code: int
+    headers: Mapping[str, str]
+    body: bytes
 
-    def note(self, call: str) -> Deferred[Any]:
-        name = f"{self._name}.{call}"
-        self._tests.journal.append(name)
-        if name in self._tests.failing:
-            raise self._tests.failing[name]
-        return self._tests.waiting.get(name) or succeed([])
+    @classmethod
+    async def of(cls, response: IResponse) -> Reply:
+        headers = {
+            name.decode("ascii").lower(): b", ".join(values).decode("utf-8")
+            for name, values in response.headers.getAllRawHeaders()
+        }
+        return cls(response.code, headers, await response.content())  # type: ignore[attr-defined]
 
-    def __getattr__(self, call: str) -> Callable[..., Deferred[Any]]:
-        return lambda *arguments: self.note(call)
-
-
-class Log:
-    """An access log."""
-
-    def __init__(self, part: Part) -> None:
-        self.open = lambda: part.note("open") and None
-        self.close = lambda: part.note("close") and None
-        self.reopen = lambda: part.note("reopen") and None
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
 
 
-class Site:
-    """A site whose drain ends when it is told to, or at once if nothing runs."""
+class RunningServer:
+    """
+    One server that runs until the test is over.
 
-    def __init__(self, journal: list[str], log: Log) -> None:
-        self.journal = journal
-        self.access_log = log
-        self.transfers: set[str] = set()
-        self.drained: Deferred[Drained] = Deferred()
+    :ivar url: where it listens, and what it calls itself.
+    :ivar folder: where its files are.
+    :ivar parts: what it is made of.
+    """
 
-    def drain(self, seconds: float) -> Deferred[Drained]:
-        self.journal.append(f"drain {seconds}")
-        if not self.drained.called and (not self.transfers or not seconds):
-            self.drained.callback(Drained(0, len(self.transfers)))
-        return self.drained
+    def __init__(self, config: Config, client: HTTPClient) -> None:
+        self.config = config
+        self.url = config.server.public_url
+        self.folder = config.folder
+        self.parts: Parts
+        self._client = client
+        self._server = Server(config, reactor, self._compose, self._fail)
+        self._failed = False
+
+    async def start(self) -> None:
+        await deferLater(reactor, 0)  # trial begins a test before its reactor runs
+        self._server.startService()
+        assert self._server.starting is not None
+        await self._server.starting
+        assert not self._failed, "the server did not start; see the log"
+
+    async def stop(self) -> None:
+        await self._server.stopService()
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+    ) -> Reply:
+        """Send one request, and read the answer to its end."""
+        response = await self._client.request(
+            method,
+            self.url + path,
+            headers=Headers({name: [text] for name, text in (headers or {}).items()}),
+            data=body,
+            allow_redirects=False,
+            unbuffered=False,
+        )
+        return await Reply.of(response)
+
+    async def add(
+        self, body: bytes | None, parent: str | None = None, **metadata: str
+    ) -> str:
+        """Upload an image; returns its id."""
+        facts = {"disk_format": "raw", **metadata}
+        if parent is not None:
+            facts["parent_id"] = parent
+        headers = {f"x-image-meta-{name}": value for name, value in facts.items()}
+        reply = await self.ask("POST", "/images", headers, body)
+        assert reply.code == 201, reply
+        image_id: str = reply.json["image"]["id"]
+        return image_id
+
+    def uri(self, image_id: str) -> str:
+        """How other servers name an image of this one."""
+        return f"{self.url}/images/{image_id}"
+
+    def pieces(self) -> list[str]:
+        """The files in its store, temporary ones included."""
+        return sorted(
+            os.path.join(folder, name)
+            for folder, _, names in os.walk(os.path.join(self.folder, "pieces"))
+            for name in names
+        )
+
+    def _compose(self, config: Config, reactor: Any) -> Parts:
+        self.parts = compose(config, reactor)
+        return self.parts
+
+    def _fail(self) -> None:
+        self._failed = True
 
 
-class Parts:
-    """What a server is made of."""
-
-    def __init__(self, tests: ServerCase) -> None:
-        for name in ("catalogue", "presence", "stores", "outbound", "images"):
-            setattr(self, name, Part(name, tests))
-        self.presence.now = lambda: None
-        self.pools = [Part("files", tests), Part("digests", tests)]
-        self.site = Site(tests.journal, Log(Part("log", tests)))
-
-    presence: Any
-
-
-class ServerCase(SynchronousTestCase):
-    """Runs a server upon a reactor in memory."""
+class ServerCase(TestCase):
+    """A test with servers that are stopped at its end."""
 
     def setUp(self) -> None:
-        self.journal: list[str] = []
-        self.failing: dict[str, Exception] = {}
-        self.waiting: dict[str, Deferred[Any]] = {}
-        self.failed: list[str] = []
-        self.parts = Parts(self)
-        self.reactor = Reactor(self.journal)
-        self.config = load(None)
-        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
+        self._pool = HTTPConnectionPool(reactor)
+        self.http = HTTPClient(Agent(reactor, pool=self._pool))
+        self.addCleanup(self._pool.closeCachedConnections)
 
-    def make(self, config: Config | None = None) -> Server:
-        def compose(config: Config, reactor: Any) -> Any:
-            if "compose" in self.failing:
-                raise self.failing["compose"]
-            return self.parts
+    async def serve(
+        self,
+        origins: Sequence[OriginConfig | RunningServer] = (),
+        limits: Limits | None = None,
+        folder: str | None = None,
+        port: int | None = None,
+        **server: Any,
+    ) -> RunningServer:
+        """
+        Start a server on a free port, or the given one.
 
-        fail = lambda: self.failed.append("failed")  # noqa: E731
-        self.server = Server(config or self.config, self.reactor, compose, fail)
-        return self.server
+        :param origins: servers that it may ask.
+        :param folder: of another one, to share its catalogue and store.
+        :param server: further keys of ``[server]``.
+        """
+        config = self.config(origins, limits, folder, port, **server)
+        running = RunningServer(config, self.http)
+        self.addCleanup(lambda: Deferred.fromCoroutine(running.stop()))
+        await running.start()
+        return running
 
-    def start(self, config: Config | None = None) -> list[Any]:
-        """Start; returns what was logged."""
-        with capturedLogs() as events:
-            self.make(config).startService()
-            self.reactor.run()
-        self.addCleanup(self.stop)
-        return list(events)
+    async def serve_circle(self, count: int) -> list[RunningServer]:
+        """Start servers of which each may ask all others."""
+        ports = [free_port() for _ in range(count)]
+        origins = {port: OriginConfig(f"at{port}", _url(port)) for port in ports}
+        return [
+            await self.serve([o for p, o in origins.items() if p != port], port=port)
+            for port in ports
+        ]
 
-    def stop(self) -> None:
-        stopping = self.server.stopService()
-        self.parts.site.drain(0)
-        self.successResultOf(stopping)
+    def config(
+        self,
+        origins: Sequence[OriginConfig | RunningServer] = (),
+        limits: Limits | None = None,
+        folder: str | None = None,
+        port: int | None = None,
+        **server: Any,
+    ) -> Config:
+        """The configuration of :meth:`serve`."""
+        folder = folder or os.path.abspath(self.mktemp())
+        port = port or free_port()
+        listen = (f"tcp:{port}:interface=127.0.0.1",)
+        server.setdefault("public_url", _url(port))
+        return Config(
+            source="(test)",
+            folder=folder,
+            server=ServerConfig(listen=listen, **server),
+            catalogue_url=f"sqlite:///{folder}/catalogue.sqlite",
+            stores=(
+                StoreConfig("main", "filesystem", {"path": "pieces"}, default=True),
+            ),
+            origins=tuple(
+                OriginConfig(f"origin{number}", one.url)
+                if isinstance(one, RunningServer)
+                else one
+                for number, one in enumerate(origins)
+            ),
+            limits=limits or Limits(),
+        )
 
-    def listen(self, *endpoints: str, insecure: bool = False) -> Config:
-        server = ServerConfig(endpoints, "http://zone.example.com", insecure=insecure)
-        return evolve(self.config, server=server)
 
-    def reason(self, events: list[Any]) -> str:
-        """The one line that says why a start failed."""
-        found = [e for e in events if e["log_level"] is LogLevel.critical]
-        self.assertEqual(len(found), 1, found)
-        self.assertNotIn("log_failure", found[0])
-        return str(found[0]["reason"])
+def _url(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
