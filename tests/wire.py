@@ -7,9 +7,10 @@ with a clock of its own, and a raw blocking client for loopback TCP.
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from attrs import frozen
 from twisted.internet import reactor as _reactor
@@ -57,7 +58,7 @@ class Route(Resource):
             request.write(result)
             request.finish()
         elif result is not None:
-            task = Deferred.fromCoroutine(result)  # type: ignore[arg-type]
+            task: Deferred[None] = Deferred.fromCoroutine(cast(Any, result))
             request.notifyFinish().addErrback(lambda _: task.cancel())
             task.addErrback(self._failed, request)
         return NOT_DONE_YET
@@ -270,6 +271,11 @@ class WireTests(TestCase):
                 return work(client)
 
         return deferToThread(run)
+
+
+def codes(data: bytes) -> list[int]:
+    """The statuses of all answers in what a server wrote."""
+    return [int(code) for code in re.findall(rb"^HTTP/1\.[01] (\d{3}) ", data, re.M)]
 
 
 def get(path: bytes = b"/", method: bytes = b"GET", *headers: bytes) -> bytes:

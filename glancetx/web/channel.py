@@ -36,7 +36,8 @@ FRESH = 2.0
 DIGITS = 19
 REQUEST_ID_BYTES = 64
 CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-NOT_OURS = (b"CONNECT", b"TRACE")
+METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"}
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 NO_LINE = (b"", b"", b"")
 
 
@@ -242,7 +243,9 @@ class Channel(HTTPChannel):
             return
         self.persistent = self.checkPersistence(request, self._line[2])
         if self.length != 0:
-            self.intake = Intake(self, request, self._gate, self._deadline)
+            asks = request.requestHeaders.hasHeader(b"Expect")
+            continues = asks and self._line[2] == b"HTTP/1.1"
+            self.intake = Intake(self, request, self._gate, self._deadline, continues)
         request.gotLength(self.length)
 
     def checkPersistence(self, request: Request, version: bytes) -> bool:
@@ -315,8 +318,8 @@ class Channel(HTTPChannel):
             raise Refusal(400, "the request line must be METHOD TARGET HTTP/1.1")
         method, target, version = parts
         self._line = method, target, version
-        if method in NOT_OURS:
-            raise Refusal(501, f"{method.decode('ascii')} is not done here")
+        if method not in METHODS and TOKEN.fullmatch(method):
+            raise Refusal(501, "there is no such method here")
         target, self._authority = origin_form(target)
         check_path(target)
         if target == b"*" and method != b"OPTIONS":

@@ -32,8 +32,14 @@ class Intake:
     """
 
     def __init__(
-        self, channel: Channel, request: Request, gate: Gate, deadline: Deadline
+        self,
+        channel: Channel,
+        request: Request,
+        gate: Gate,
+        deadline: Deadline,
+        continues: bool,
     ) -> None:
+        """:param continues: the client waits for ``100 Continue``."""
         self.broken = False
         self._channel = channel
         self._request = request
@@ -43,7 +49,7 @@ class Intake:
         self._mark = 0
         self._transport = _innermost(channel.transport)
         self._usual_size = getattr(self._transport, "bufferSize", None)
-        self._continues = request.expects_continue
+        self._continues = continues
 
     def begin(self) -> None:
         """The headers have come, the body is next."""
@@ -74,6 +80,7 @@ class Intake:
     def release_body(self) -> None:
         if not self._over():
             self._gate.release()
+            self._watch()
 
     def want_body(self) -> None:
         if self._over() or not self._continues:

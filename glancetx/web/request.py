@@ -88,11 +88,6 @@ class Request(server.Request):
         """The answer has headers only (RFC 9110, 6.4.1)."""
         return bool(self.method == b"HEAD" or self.code in NO_BODY_CODES)
 
-    @property
-    def expects_continue(self) -> bool:
-        """The client waits for ``100 Continue`` before it sends its body."""
-        return self.requestHeaders.hasHeader(b"Expect")
-
     # What the channel calls.
 
     def gotLength(self, length: int | None) -> None:
