@@ -23,7 +23,7 @@ from glancetx.errors import CatalogueUnavailable, ConfigError
 from glancetx.limits import Limits
 from glancetx.service import Options, Server, makeService
 from glancetx.web.site import Drained
-from tests.servers import ENDS, STARTS, Parts, Reactor, ServerCase
+from tests.journal import ENDS, STARTS, Parts, Reactor, ServerCase
 
 
 class StartTests(ServerCase):

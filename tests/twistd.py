@@ -15,16 +15,23 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone, ProcessExitedAlready
 from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import ILogObserver, textFileLogObserver
 from twisted.python.failure import Failure
 
-__all__ = ["Twistd", "twistd_script"]
+__all__ = ["Twistd", "log_to_descriptor", "twistd_script"]
 
+LOG = 3
 _LISTENING = re.compile(r"listening at (\S+)")
 
 
 def twistd_script() -> str:
     """The ``twistd`` that was installed with this interpreter."""
     return os.path.join(os.path.dirname(sys.executable), "twistd")
+
+
+def log_to_descriptor() -> ILogObserver:
+    """For ``twistd --logger``: writes the log to the descriptor ``LOG``."""
+    return textFileLogObserver(open(LOG, "a", encoding="utf-8"))
 
 
 class Twistd(ProcessProtocol):
@@ -44,17 +51,30 @@ class Twistd(ProcessProtocol):
         self._status: ProcessDone | None = None
         os.makedirs(self.folder, exist_ok=True)
 
-    def start(self, *arguments: str, options: tuple[str, ...] = ()) -> None:
-        """
-        Run ``twistd -n glancetx``.
+    def start(self, *arguments: str) -> None:
+        """Run ``twistd -n glancetx`` in the folder, with these arguments behind."""
+        self._spawn("-n", "--pidfile=", "glancetx", *arguments)
 
-        :param arguments: behind ``glancetx``.
-        :param options: of twistd itself.
+    def start_daemon(self, *arguments: str) -> None:
         """
+        Run ``twistd glancetx``, which puts itself into the background.
+
+        The log comes by a descriptor that the daemon inherits, so that :meth:`ended`
+        waits for the daemon; its process id is in ``twistd.pid``.
+        """
+        logger = f"--logger={__name__}.log_to_descriptor"
+        self._spawn(logger, "glancetx", *arguments)
+
+    def _spawn(self, *arguments: str) -> None:
         script = twistd_script()
-        command = [script, "-n", "--pidfile=", *options, "glancetx", *arguments]
+        here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         self._reactor.spawnProcess(
-            self, script, command, env=dict(os.environ), path=self.folder
+            self,
+            script,
+            [script, *arguments],
+            env={**os.environ, "PYTHONPATH": here},
+            path=self.folder,
+            childFDs={0: "w", 1: "r", 2: "r", LOG: "r"},
         )
 
     def configure(self, text: str) -> str:
@@ -105,7 +125,7 @@ class Twistd(ProcessProtocol):
                 pass
             await self.ended()
 
-    def outReceived(self, data: bytes) -> None:
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
         self.output += data.decode("utf-8", "replace")
         waiting, self._waiting = self._waiting, []
         for pattern, said in waiting:
@@ -114,8 +134,6 @@ class Twistd(ProcessProtocol):
                 self._waiting.append((pattern, said))
             else:
                 said.callback(match)
-
-    errReceived = outReceived
 
     def processEnded(self, reason: Failure) -> None:
         status = reason.value
