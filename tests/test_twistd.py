@@ -96,11 +96,10 @@ class CommandTests(TestCase):
             twistd_script(), arguments, dict(os.environ), path=self.make_folder()
         )
         self.assertEqual(status, 0)
-        words: list[str] = output.decode().split()
-        return " ".join(words)
+        return " ".join(output.decode().split())
 
     def make_folder(self) -> str:
-        folder = self.mktemp()
+        folder: str = self.mktemp()
         os.mkdir(folder)
         return folder
 
