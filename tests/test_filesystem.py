@@ -20,6 +20,7 @@ CALLS = {
     "fsync",
     "mkdir",
     "open",
+    "posix_fadvise",
     "pread",
     "rename",
     "statvfs",
