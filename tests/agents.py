@@ -16,11 +16,18 @@ from twisted.web.iweb import IResponse
 from glancetx.errors import OriginUnavailable
 from glancetx.limits import Limits
 from glancetx.outbound import Outbound, Peer
+from glancetx.streaming.digest import Digests
 
 from .fake_reactor import FakeReactor, Resolver
 from .loopback import Asked, Loopback, RawServer
 
-__all__ = ["FakeTestCase", "TcpTestCase"]
+__all__ = ["FakeTestCase", "TcpTestCase", "make_digests"]
+
+
+def make_digests() -> Digests:
+    """Digests on the threads of the running reactor."""
+    running: Any = reactor
+    return Digests(running, running.getThreadPool())
 
 
 class FakeTestCase(SynchronousTestCase):
