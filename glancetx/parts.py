@@ -20,7 +20,7 @@ from .config import Config
 from .interfaces import Tools
 from .library.chains import Chains
 from .library.images import Images
-from .library.presence import Presence
+from .library.presence import Presence, lock_folder
 from .library.uploads import Uploads
 from .metrics import Metrics
 from .origins import Origins
@@ -89,7 +89,7 @@ def compose(config: Config, reactor: Any) -> Parts:
         config.origins, outbound, digests, reactor, limits, metrics.parent
     )
     catalogue = Catalogue(config.catalogue_url, reactor)
-    presence = compose_presence(config, catalogue, reactor)
+    presence = Presence(catalogue, lock_folder(catalogue.url), reactor)
     stores = compose_stores(config, reactor, files)
     uploads = Uploads(digests, config.server.os_hash_algo, config.server.md5)
     chains = Chains(own, origins, catalogue, limits)
@@ -117,12 +117,6 @@ def compose(config: Config, reactor: Any) -> Parts:
         metrics=metrics,
         site=site,
     )
-
-
-def compose_presence(config: Config, catalogue: Catalogue, reactor: Any) -> Presence:
-    """This process among those that share a catalogue."""
-    folder = config.catalogue_url.removeprefix("sqlite:///") + ".processes"
-    return Presence(catalogue, folder, reactor)
 
 
 def compose_stores(config: Config, reactor: Any, files: ThreadPool) -> Stores:

@@ -241,7 +241,13 @@ class Server(MultiService):
             else:
                 self.log.info("access log re-opened")
 
-        access_log.open()
+        try:
+            access_log.open()
+        except OSError as error:
+            problem = f"{error.filename}: {error.strerror}"
+            raise ConfigError(
+                self.config.source, "server.access_log", problem
+            ) from error
         stack.callback(access_log.close)
         stack.enter_context(handled(self._reactor, reopen, signal.SIGHUP))
 

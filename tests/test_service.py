@@ -154,7 +154,10 @@ class FailureTests(ServerCase):
         self.failing["log.open"] = PermissionError(
             13, "Permission denied", "/var/a.log"
         )
-        self.assertEqual(self.reason(self.start()), "/var/a.log: Permission denied")
+        self.assertEqual(
+            self.reason(self.start()),
+            "the embedded defaults: server.access_log: /var/a.log: Permission denied",
+        )
 
     def test_endpoint_gone(self) -> None:
         """
