@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from attrs import frozen
 from treq.client import HTTPClient
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
@@ -27,9 +28,12 @@ from glancetx.limits import Limits
 from glancetx.parts import Parts, compose
 from glancetx.service import Server
 
+from .wire import Client
+
 __all__ = ["Reply", "RunningServer", "ServerCase", "free_port", "reactor"]
 
 reactor: Any = _reactor
+T = TypeVar("T")
 
 
 def free_port() -> int:
@@ -54,7 +58,8 @@ class Reply:
             name.decode("ascii").lower(): b", ".join(values).decode("utf-8")
             for name, values in response.headers.getAllRawHeaders()
         }
-        return cls(response.code, headers, await response.content())  # type: ignore[attr-defined]
+        body = await response.content()  # type: ignore[attr-defined]
+        return cls(response.code, headers, body)
 
     @property
     def json(self) -> Any:
@@ -65,14 +70,15 @@ class RunningServer:
     """
     One server that runs until the test is over.
 
-    :ivar url: where it listens, and what it calls itself.
+    :ivar url: where it listens.
     :ivar folder: where its files are.
     :ivar parts: what it is made of.
     """
 
     def __init__(self, config: Config, client: HTTPClient) -> None:
         self.config = config
-        self.url = config.server.public_url
+        self.port = int(config.server.listen[0].split(":")[1])
+        self.url = _url(self.port)
         self.folder = config.folder
         self.parts: Parts
         self._client = client
@@ -122,7 +128,7 @@ class RunningServer:
 
     def uri(self, image_id: str) -> str:
         """How other servers name an image of this one."""
-        return f"{self.url}/images/{image_id}"
+        return f"{self.config.server.public_url}/images/{image_id}"
 
     def pieces(self) -> list[str]:
         """The files in its store, temporary ones included."""
@@ -146,7 +152,6 @@ class ServerCase(TestCase):
     def setUp(self) -> None:
         self._pool = HTTPConnectionPool(reactor)
         self.http = HTTPClient(Agent(reactor, pool=self._pool))
-        self.addCleanup(self._pool.closeCachedConnections)
 
     async def serve(
         self,
@@ -165,9 +170,22 @@ class ServerCase(TestCase):
         """
         config = self.config(origins, limits, folder, port, **server)
         running = RunningServer(config, self.http)
-        self.addCleanup(lambda: Deferred.fromCoroutine(running.stop()))
+        self.addCleanup(lambda: Deferred.fromCoroutine(self._stop(running)))
         await running.start()
         return running
+
+    def raw(self, server: RunningServer, work: Callable[[Client], T]) -> Deferred[T]:
+        """Do a raw client's work in a thread."""
+
+        def run() -> T:
+            with Client(server.port) as client:
+                return work(client)
+
+        return deferToThread(run)
+
+    async def _stop(self, running: RunningServer) -> None:
+        await self._pool.closeCachedConnections()  # or the drain gives them 2 s
+        await running.stop()
 
     async def serve_circle(self, count: int) -> list[RunningServer]:
         """Start servers of which each may ask all others."""
