@@ -1,0 +1,177 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+From what a caller names as the parent of a new image to the pins of its whole chain.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from glancetx.chain import pin_of
+from glancetx.claims import shown
+from glancetx.errors import BadValue, NoSuchImage, OriginUnavailable, WrongState
+from glancetx.image import Image, Pin
+from glancetx.limits import Limits
+from glancetx.origins import Origin, Origins
+from glancetx.uris import Names, is_image_id
+
+__all__ = ["Chains", "Records"]
+
+
+class Records(Protocol):
+    """What is asked of the catalogue."""
+
+    async def find(self, image_id: str) -> Image:
+        """The record of an image; raises ``NoSuchImage``."""
+
+    async def known_chain(self, origin: str, image_id: str) -> tuple[Pin, ...] | None:
+        """The pins that an image here has of another's image and its parents."""
+
+
+@frozen
+class _Named:
+    """An image and the server that has it, ``None`` for this one."""
+
+    origin: Origin | None
+    image_id: str
+
+
+class _Pins:
+    """
+    The pins of one chain, while they are found.
+
+    However many servers take part in offering it, and whatever they say, it ends:
+    at its depth, or when it comes back to an image that it has already.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self.found: list[Pin] = []
+        self._seen: set[tuple[str | None, str]] = set()
+
+    def add(self, pin: Pin) -> None:
+        """
+        :raises BadValue: if the chain has it already, or as many as are allowed.
+        """
+        if (pin.origin, pin.image_id) in self._seen:
+            raise _refused(
+                f"the chain comes back to image {pin.image_id} of "
+                f"{pin.origin or 'this server'}, and so would never end"
+            )
+        if len(self.found) + 2 > self._depth:
+            raise _refused(
+                f"the chain would have more than {self._depth} images, the new one "
+                "included; upload a whole disk, and begin a new chain with that"
+            )
+        self._seen.add((pin.origin, pin.image_id))
+        self.found.append(pin)
+
+
+class Chains:
+    """
+    Follows parents, here and on the origins, at the creation of an image.
+
+    :param own: what this server's URIs begin with.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, own: Names, origins: Origins, catalogue: Records, limits: Limits
+    ) -> None:
+        self._own = own
+        self._origins = origins
+        self._catalogue = catalogue
+        self._limits = limits
+
+    async def resolve(self, parent_id: str) -> tuple[Pin, ...]:
+        """
+        The whole chain that an image with this parent will have, nearest first.
+
+        Nothing is asked of any server unless the text names an image of an origin.
+
+        :param parent_id: an id of this server, or a URI of this server's or of an
+            origin's.
+        :raises BadValue: (of ``parent_id``) if it names no image that can be a
+            parent, or one of its ancestors cannot be followed.
+        :raises OriginUnavailable: if an origin that must be asked does not answer,
+            and what it would say is not known here already.
+        """
+        pins = _Pins(self._limits.chain_depth)
+        named: _Named | None = self._first(parent_id)
+        while named is not None and named.origin is not None:
+            named = await self._follow_there(named.origin, named.image_id, pins)
+        if named is not None:
+            await self._follow_here(named.image_id, pins)
+        return tuple(pins.found)
+
+    def _first(self, parent_id: str) -> _Named:
+        named = self._locate(parent_id, None)
+        if named is None:
+            raise _refused(
+                f"{shown(parent_id)} names no image of this server or of an origin in "
+                "its configuration; give an id (a UUID in lower case) or a URI like "
+                f"{self._own.uri('ID')}"
+            )
+        return named
+
+    def _locate(self, text: str, said_by: Origin | None) -> _Named | None:
+        if is_image_id(text):
+            return _Named(said_by, text)
+        image_id = self._own.image_id(text)
+        if image_id is not None:
+            return _Named(None, image_id)
+        located = self._origins.locate(text)
+        return None if located is None else _Named(*located)
+
+    async def _follow_here(self, image_id: str, pins: _Pins) -> None:
+        """The image and its own chain, which was followed when it was made."""
+        try:
+            image = await self._catalogue.find(image_id)
+            pins.add(pin_of(image))
+        except NoSuchImage:
+            raise _refused(f"there is no image {image_id} here") from None
+        except WrongState as problem:
+            raise _refused(
+                f"image {image_id} is {problem.status}; its bytes must be here first"
+            ) from None
+        for pin in image.parents:
+            pins.add(pin)
+
+    async def _follow_there(
+        self, origin: Origin, image_id: str, pins: _Pins
+    ) -> _Named | None:
+        try:
+            found = await origin.look_up(image_id)
+        except OriginUnavailable as problem:
+            known = await self._catalogue.known_chain(origin.url, image_id)
+            if known is None:
+                raise
+            self.log.info(
+                "image {image_id} of origin {origin}: taken as known: {reason}",
+                image_id=image_id,
+                origin=origin.name,
+                reason=problem.reason,
+            )
+            for pin in known:
+                pins.add(pin)
+            return None
+        pins.add(found.pin)
+        if found.parent is None:
+            return None
+        named = self._locate(found.parent, origin)
+        if named is None:
+            raise _refused(
+                f"image {image_id} of origin {origin.name} has the parent "
+                f"{shown(found.parent)}, and its server is not in the configuration; "
+                "an [[origins]] entry for that server would let it be followed"
+            )
+        return named
+
+
+def _refused(problem: str) -> BadValue:
+    return BadValue("parent_id", problem)
