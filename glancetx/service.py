@@ -107,6 +107,7 @@ class Server(MultiService):
         self._compose = compose
         self._fail = fail or self._exit
         self._stack = AsyncExitStack()
+        self._cut: Callable[[], object] = lambda: None
         self.starting: Deferred[None] | None = None
 
     def startService(self) -> None:
@@ -188,13 +189,8 @@ class Server(MultiService):
                 running=len(site.transfers),
                 seconds=seconds,
             )
-
-        def hurry() -> None:
-            self.log.warn("asked again to end: cutting what still runs")
-            site.drain(0)
-
-        with handled(self._reactor, hurry, signal.SIGTERM, signal.SIGINT):
-            drained = await site.drain(seconds)
+        self._cut = lambda: site.drain(0)
+        drained = await site.drain(seconds)
         if drained.finished or drained.cut:
             self.log.info(
                 "drained: {finished} transfers ended, {cut} were cut",
@@ -204,13 +200,18 @@ class Server(MultiService):
 
     async def _stop(self) -> None:
         await super().stopService()
-        if self.starting is not None:
-            self.starting.cancel()
-            await self.starting
-        try:
-            await self._stack.aclose()
-        except Exception:
-            self.log.failure("a part did not end well")
+        with handled(self._reactor, self._hurry, signal.SIGTERM, signal.SIGINT):
+            if self.starting is not None:
+                self.starting.cancel()
+                await self.starting
+            try:
+                await self._stack.aclose()
+            except Exception:
+                self.log.failure("a part did not end well")
+
+    def _hurry(self) -> None:
+        self.log.warn("asked again to end: cutting what still runs")
+        self._cut()
 
     def _introduce(self, parts: Parts) -> None:
         """Say once what this server is, and loudly if anyone may use it."""

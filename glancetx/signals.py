@@ -23,7 +23,8 @@ def handled(
     """
     While this lasts, call a function in the reactor's thread when a signal comes.
 
-    Must be entered and left in the main thread. What was there before comes back.
+    Enter and leave it in the main thread, and leave in reverse order of entering: what
+    was there before comes back.
 
     :param numbers: e.g. ``signal.SIGHUP``.
     """

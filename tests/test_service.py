@@ -254,6 +254,18 @@ class StopTests(ServerCase):
             self.assertIn("drain 0", self.journal)
             self.assertEqual(signal.getsignal(number), before)
 
+    def test_signal_while_ending(self) -> None:
+        """
+        A second signal when nothing runs any more changes nothing.
+        """
+        self.waiting["catalogue.stop"] = Deferred()
+        self.start()
+        stopping = self.server.stopService()
+        os.kill(os.getpid(), signal.SIGTERM)
+        self.assertNoResult(stopping)
+        self.waiting["catalogue.stop"].callback(None)
+        self.successResultOf(stopping)
+
     def test_part_fails(self) -> None:
         """
         A part that does not end well keeps no other from ending.

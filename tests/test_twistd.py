@@ -169,6 +169,22 @@ class RunTests(TwistdCase):
         await self.server.url()
         self.assertIn("#warn] INSECURE", self.server.output)
 
+    async def test_handed_socket(self) -> None:
+        """
+        It serves on a socket that systemd holds; who comes early waits for it.
+        """
+        text = SERVER.replace(
+            "tcp:0:interface=127.0.0.1", "systemd:domain=INET:index=0"
+        )
+        path = self.server.configure(f"{text}insecure = true{STORE}")
+        with socket.create_server(("127.0.0.1", 0)) as held:
+            self.port = held.getsockname()[1]
+            early = self.ask(get(b"/healthcheck"))
+            self.server.start_with_socket(held.fileno(), "--config", path)
+            self.assertEqual((await early).code, 200)
+            await self.listening()
+            self.assertEqual(held.getsockname()[1], self.port)
+
     async def test_daemon(self) -> None:
         """
         In the background it works as well: its threads begin behind the fork.

@@ -65,16 +65,24 @@ class Twistd(ProcessProtocol):
         logger = f"--logger={__name__}.log_to_descriptor"
         self._spawn(logger, "glancetx", *arguments)
 
+    def start_with_socket(self, descriptor: int, *arguments: str) -> None:
+        """Run ``twistd -n glancetx`` with a listening socket, as systemd would."""
+        script = 'LISTEN_FDS=1 LISTEN_FDNAMES=web LISTEN_PID=$$ exec "$@"'
+        command = [twistd_script(), "-n", "--pidfile=", "glancetx", *arguments]
+        self._run(["/bin/sh", "-c", script, "sh", *command], descriptor)
+
     def _spawn(self, *arguments: str) -> None:
-        script = twistd_script()
+        self._run([twistd_script(), *arguments], "r")
+
+    def _run(self, command: list[str], third: str | int) -> None:
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         self._reactor.spawnProcess(
             self,
-            script,
-            [script, *arguments],
+            command[0],
+            command,
             env={**os.environ, "PYTHONPATH": here},
             path=self.folder,
-            childFDs={0: "w", 1: "r", 2: "r", LOG: "r"},
+            childFDs={0: "w", 1: "r", 2: "r", LOG: third},
         )
 
     def configure(self, text: str) -> str:
