@@ -6,10 +6,12 @@ Tests for the order in which ``glancetx.backends.filesystem`` calls the system.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
 from glancetx.backends import filesystem
+from glancetx.errors import StoreUnavailable
 
 from .filesystem_case import KEY, NEXT, FilesystemCase
 
@@ -98,6 +100,21 @@ class OrderTests(FilesystemCase):
         os.mkdir(os.path.join(self.path, "ab"))
         self.record()
         self.keep(KEY, b"abc")
+        self.assertIn("fsync .", self.calls)
+
+    def test_folder_that_failed(self) -> None:
+        """
+        A folder that could not be made durable is tried again for the next piece.
+        """
+
+        def told(name: str, args: tuple[Any, ...]) -> None:
+            if name == "fsync" and self.named(args[0]) == ".":
+                raise OSError(errno.EIO, "broken")
+
+        self.watch(told)
+        self.failureResultOf(self.create().finish(), StoreUnavailable)
+        self.record()
+        self.keep(NEXT, b"abc")
         self.assertIn("fsync .", self.calls)
 
     def test_remove(self) -> None:

@@ -317,5 +317,5 @@ class DiscoveryTests(SynchronousTestCase):
             file.write(DROPIN)
         self.patch(backends, "__path__", [*backends.__path__, folder])
         self.addCleanup(sys.modules.pop, "glancetx.backends.tape_dropin", None)
-        names = sorted(factory.name for factory in find_factories())
-        self.assertEqual(names, ["filesystem", "tape"])
+        names = [factory.name for factory in find_factories()]
+        self.assertEqual((names.count("filesystem"), names.count("tape")), (1, 1))
