@@ -25,7 +25,7 @@ from .image import Pin
 from .interfaces import IPiece
 from .layouts import own_etag
 from .limits import Limits
-from .outbound import Outbound, Peer, Settings
+from .outbound import Outbound, Peer, Settings, Unreachable
 from .streaming.digest import Digests
 from .streaming.relay import RemotePiece
 from .streaming.verify import Check
@@ -119,6 +119,8 @@ class Origin:
         except TimeoutError:
             reason = f"no whole answer in {seconds} seconds"
             raise OriginUnavailable(self.name, reason) from None
+        except Unreachable as problem:
+            raise OriginUnavailable(self.name, problem.reason) from problem
         except Nonsense as problem:
             reason = f"what it says of image {image_id} cannot be used: {problem}"
             raise OriginUnavailable(self.name, reason) from None

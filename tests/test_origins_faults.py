@@ -88,6 +88,7 @@ class FaultTestCase(TestCase):
 
     async def unavailable(self, d: Deferred[Pin], *texts: str) -> None:
         error: Any = await self.assertFailure(d, OriginUnavailable)
+        self.assertIs(type(error), OriginUnavailable)
         self.assertEqual(error.origin, "global")
         for text in texts:
             self.assertIn(text, error.reason)
