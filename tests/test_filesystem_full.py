@@ -37,7 +37,7 @@ class FullDiskTests(TestCase):
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError) as error:
             raise SkipTest(f"cannot mount a small disk: {error}") from None
-        self.addCleanup(subprocess.run, ["umount", self.path], check=True)
+        self.addCleanup(subprocess.run, ["umount", "--lazy", self.path], check=True)
 
     async def test_write(self) -> None:
         """
