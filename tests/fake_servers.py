@@ -118,12 +118,14 @@ class Answer:
 
     :ivar cut: break off after so many bytes of the body, less than 64 KiB: with more
         twisted.web's channel would be paused, and never close.
+    :ivar hang: call this, and never answer.
     """
 
     code: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(factory=dict)
     cut: int | None = None
+    hang: Callable[[], object] | None = None
 
     @classmethod
     def of(cls, value: Any, code: int = 200) -> Answer:
@@ -203,6 +205,9 @@ class FakeServer(Resource):
 
     def _give(self, request: Request, answer: Answer, asked: str | None) -> int | bytes:
         body, code = answer.body, answer.code
+        if answer.hang is not None:
+            answer.hang()
+            return NOT_DONE_YET
         for name, value in answer.headers.items():
             raw = [value.encode("utf-8")]
             request.responseHeaders.setRawHeaders(name.encode("ascii"), raw)

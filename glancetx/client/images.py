@@ -164,7 +164,9 @@ class ImageClient:
         opened = await open_source(source, size, self._threaded)
         try:
             hashing = self._digests.start(HASH)
-            body = Body(_hashed(opened.chunks, hashing), opened.size, progress)
+            # "Content-Length: 0" would be a record that waits for its bytes
+            length = opened.size or None
+            body = Body(_hashed(opened.chunks, hashing), length, progress)
             headers = make_headers(opened.size)
             answer = await self._directory.home.send(method, path, headers, body)
             record = self._record(answer)

@@ -48,6 +48,7 @@ class ImageRecord:
     :ivar size: bytes of its own piece; ``None`` as long as it has none.
     :ivar digest: of its own piece.
     :ivar parent: the URI of the image that its piece is a difference to.
+    :ivar uri: its own, if the server said so.
     :ivar created_at: as the server writes it, e.g. ``2026-11-23T10:00:00Z``.
     """
 
@@ -67,6 +68,7 @@ class ImageRecord:
     created_at: str | None = None
     updated_at: str | None = None
     properties: Mapping[str, str] = field(factory=dict)
+    uri: str | None = None
 
     @classmethod
     def from_json(cls, found: Any) -> ImageRecord:
@@ -95,6 +97,7 @@ class ImageRecord:
             created_at=_maybe(found, "created_at", str),
             updated_at=_maybe(found, "updated_at", str),
             properties={str(key): str(value) for key, value in properties.items()},
+            uri=_maybe(found, "uri", str),
         )
 
     @classmethod
@@ -141,6 +144,7 @@ class ImageRecord:
             "created_at": self.created_at,
             "updated_at": self.updated_at,
             "properties": dict(self.properties),
+            "uri": self.uri,
         }
 
 
