@@ -106,7 +106,7 @@ class RunningServer:
         response = await self._client.request(
             method,
             self.url + path,
-            headers=Headers({name: [text] for name, text in (headers or {}).items()}),
+            headers=_encoded(headers or {}),
             data=body,
             allow_redirects=False,
             unbuffered=False,
@@ -229,3 +229,9 @@ class ServerCase(TestCase):
 
 def _url(port: int) -> str:
     return f"http://127.0.0.1:{port}"
+
+
+def _encoded(headers: Mapping[str, str]) -> Headers:
+    return Headers(
+        {name.encode("ascii"): [text.encode()] for name, text in headers.items()}
+    )

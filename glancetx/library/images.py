@@ -6,7 +6,7 @@ What the service does with images: create, store, find, list, open, remove.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from uuid import uuid4
 
@@ -120,7 +120,7 @@ class Images:
         """:raises NoSuchImage: if there is none."""
         return await self._catalogue.find(image_id)
 
-    async def list(self, query: Query) -> list[Image]:
+    async def list(self, query: Query) -> Sequence[Image]:
         """:raises BadValue: if the marker is not an image."""
         return await self._catalogue.list(query)
 
@@ -132,7 +132,7 @@ class Images:
         """
         return await self._piece(image, pin_of(image))
 
-    async def open_chain(self, image: Image) -> list[IPiece]:
+    async def open_chain(self, image: Image) -> Sequence[IPiece]:
         """
         The bytes of the image and of its parents, child first; asks no origin.
 

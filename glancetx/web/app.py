@@ -6,9 +6,12 @@ All routes of a server.
 
 from __future__ import annotations
 
+from typing import cast
+
 from klein import Klein
 from klein.resource import KleinResource
 from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
 
 from glancetx.library.images import Images
 from glancetx.limits import Limits
@@ -44,7 +47,7 @@ def make_resource(
     StatusRoutes(metrics).add_to(app)
 
     @app.handle_errors(Exception)
-    def failed(request: Request, failure: Failure) -> bytes:
-        return answer_failure(request, failure)
+    def failed(request: IRequest, failure: Failure) -> bytes:
+        return answer_failure(cast(Request, request), failure)
 
     return app.resource()

@@ -64,6 +64,7 @@ def _date(headers: Headers, name: bytes) -> int | None:
     if value is None:
         return None
     try:
-        return stringToDatetime(value)
-    except (ValueError, IndexError, KeyError):
+        seconds: int = stringToDatetime(value)
+    except (ValueError, IndexError, OverflowError):
         return None  # "MUST ignore": RFC 9110, 13.1.3
+    return seconds

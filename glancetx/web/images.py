@@ -42,7 +42,7 @@ class ImageRoutes:
 
     def add_to(self, app: Klein, prefix: str) -> None:
         """Add the routes below a prefix, e.g. ``/v1``."""
-        routes = [
+        routes: list[tuple[str, str, Callable[..., Any]]] = [
             ("POST", "", self.create),
             ("GET", "", self.list),
             ("GET", "/detail", self.list_detail),

@@ -6,14 +6,13 @@ Errors as answers: the one table of statuses, and their JSON.
 
 from __future__ import annotations
 
-import json
-
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from glancetx import errors
 
+from .refusal import error_body
 from .request import Request
 
 __all__ = ["answer_failure", "answer_problem"]
@@ -37,17 +36,6 @@ STATUS: dict[type[Exception], int] = {
     errors.StoreFull: 507,
 }
 
-KEYS = {
-    400: "badRequest",
-    404: "itemNotFound",
-    405: "badMethod",
-    409: "conflictingRequest",
-    412: "preconditionFailed",
-    416: "rangeNotSatisfiable",
-    503: "serviceUnavailable",
-    507: "insufficientStorage",
-}
-
 RETRY_SECONDS = 5
 """When a client may ask again that was told 503."""
 
@@ -57,18 +45,14 @@ def answer_failure(request: Request, failure: Failure) -> bytes:
     error = failure.value
     if isinstance(error, HTTPException):
         return _routing_problem(request, error)
-    status = STATUS.get(type(error), 500)
-    if status == 500:
-        log.failure(
-            "request {request_id} failed",
-            failure=failure,
-            request_id=request.request_id,
-        )
-    known = type(error) in STATUS
+    status = next((STATUS[one] for one in type(error).mro() if one in STATUS), None)
+    if status in (None, 500):
+        request_id = request.request_id.decode("ascii")
+        log.failure("request {request_id} failed", failure, request_id=request_id)
     message = "the server made a mistake; its log says more"
-    if known:
+    if status is not None:
         message = "; ".join([str(error), *getattr(error, "__notes__", [])])
-    return answer_problem(request, status, message)
+    return answer_problem(request, status or 500, message)
 
 
 def answer_problem(request: Request, status: int, message: str) -> bytes:
@@ -78,8 +62,7 @@ def answer_problem(request: Request, status: int, message: str) -> bytes:
     :returns: the body, nested JSON as Glance's clients read it.
     """
     request.clear_headers()
-    problem = {KEYS.get(status, "computeFault"): {"message": message, "code": status}}
-    body = json.dumps(problem, ensure_ascii=False).encode("utf-8") + b"\n"
+    body = error_body(status, message)
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", b"application/json")
     request.setHeader(b"Content-Length", b"%d" % len(body))

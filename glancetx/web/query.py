@@ -7,9 +7,8 @@ The query of a list: filters, marker and limit.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 from urllib.parse import urlencode
-
-from attrs import evolve
 
 from glancetx.catalogue import Query
 from glancetx.errors import BadValue
@@ -32,20 +31,20 @@ def read_query(arguments: Arguments, limits: Limits) -> Query:
 
     :raises BadValue: that names the argument.
     """
-    query = Query(limit=limits.list_default)
+    facts: dict[str, Any] = {"limit": limits.list_default}
     properties: dict[str, str] = {}
     for name, value in _texts(arguments):
         if name.startswith(PROPERTY):
             properties[name.removeprefix(PROPERTY).lower().replace("-", "_")] = value
         elif name in TEXTS:
-            query = evolve(query, **{name: value})
+            facts[name] = value
         elif name in NUMBERS:
-            query = evolve(query, **{name: read_number(name, value)})
+            facts[name] = read_number(name, value)
         else:
             known = ", ".join(sorted(TEXTS | NUMBERS | {"property-*"}))
             raise BadValue(name, f"is not known; there are {known}")
-    limit = min(query.limit, limits.list_limit)
-    return evolve(query, limit=limit, properties=properties)
+    facts["limit"] = min(facts["limit"], limits.list_limit)
+    return Query(properties=properties, **facts)
 
 
 def next_page(path: bytes, arguments: Arguments, marker: str | None) -> str:

@@ -17,11 +17,18 @@ __all__ = ["Refusal", "error_body", "reason_phrase"]
 
 KEYS = {
     400: "badRequest",
+    404: "itemNotFound",
+    405: "badMethod",
     408: "requestTimeout",
+    409: "conflictingRequest",
+    412: "preconditionFailed",
     414: "uriTooLong",
+    416: "rangeNotSatisfiable",
     417: "expectationFailed",
     431: "headersTooLarge",
     501: "notImplemented",
+    503: "serviceUnavailable",
+    507: "insufficientStorage",
 }
 
 
@@ -65,7 +72,7 @@ class Refusal(Exception):
 def error_body(code: int, message: str) -> bytes:
     """An error as nested JSON, as Glance's clients read it."""
     problem = {KEYS.get(code, "computeFault"): {"message": message, "code": code}}
-    return json.dumps(problem).encode("ascii") + b"\n"
+    return json.dumps(problem, ensure_ascii=False).encode("utf-8") + b"\n"
 
 
 def reason_phrase(code: int) -> bytes:
