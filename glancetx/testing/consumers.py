@@ -86,8 +86,9 @@ class RecordingConsumer:
 
     def pause(self) -> None:
         """Have enough for now."""
+        if not self._paused:
+            self._since_pause = 0
         self._paused = True
-        self._since_pause = 0
         if self.producer is not None:
             self.producer.pauseProducing()
 

@@ -78,7 +78,7 @@ class ProducingTests(Hooks):
         consumer = RecordingConsumer(on_register=RecordingConsumer.pause)
         done = piece.produce(consumer, 0, len(DATA))
         await self._others_read(piece)
-        self.assertEqual(consumer.writes, [])
+        self.assertEqual((consumer.writes, done.called), ([], False))
         consumer.resume()
         await self._check_whole(consumer, done)
 
@@ -113,7 +113,7 @@ class ProducingTests(Hooks):
         consumer = RecordingConsumer(on_register=self._pause_thrice)
         done = piece.produce(consumer, 0, len(DATA))
         await self._others_read(piece)
-        self.assertEqual(consumer.writes, [])
+        self.assertEqual((consumer.writes, done.called), ([], False))
         consumer.resume()
         await self._check_whole(consumer, done)
 
