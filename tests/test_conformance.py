@@ -7,7 +7,6 @@ Tests for ``glancetx.testing.conformance``: it finds the faults that are planted
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, ensureDeferred, succeed
@@ -185,8 +184,10 @@ class PlantedTests(TestCase):
         names = [name for name in dir(BackendTests) if name.startswith("test_")]
         self.assertGreater(len(names), 40)
         for name in names:
-            with suppress(SkipTest):
+            try:
                 await getattr(_case(MemoryBackend)(name), name)()
+            except SkipTest:
+                self.assertTrue("descriptor" in name or "open" in name)
 
     async def test_ranges(self) -> None:
         """
