@@ -7,16 +7,18 @@ with a clock of its own, and a raw blocking client for loopback TCP.
 
 from __future__ import annotations
 
+import os
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from attrs import frozen
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock
+from twisted.internet.interfaces import IPushProducer, IReactorTime
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
@@ -24,6 +26,7 @@ from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import TestCase
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
+from zope.interface import implementer
 
 from glancetx.limits import Limits
 from glancetx.web.channel import Channel
@@ -33,6 +36,7 @@ from glancetx.web.site import Observer, Site
 reactor: Any = _reactor
 T = TypeVar("T")
 
+MIB = 1024 * 1024
 WIRE_SECONDS = 60
 """After which a raw client gives up, so that a hanging server fails its test."""
 
@@ -96,15 +100,16 @@ class Memory:
 
     def __init__(
         self,
-        answer: Callable[[Request], object] = path_answer,
+        answer: IResource | Callable[[Request], object] = path_answer,
         limits: Limits | None = None,
         access_log: str | None = None,
         observer: Observer | None = None,
     ) -> None:
         self.clock = Clock()
-        self.route = Route(answer)
+        if not IResource.providedBy(answer):
+            answer = self.route = Route(answer)
         self.site = Site(
-            self.route, limits or Limits(), self.clock, None, access_log, observer
+            answer, limits or Limits(), self.clock, None, access_log, observer
         )
         self.site.startFactory()
 
@@ -238,6 +243,25 @@ class Client:
         return line[:-2]
 
 
+@implementer(IPushProducer)
+class Recorder:
+    """A producer that remembers what it is told."""
+
+    def __init__(self, on_stop: Callable[[], object] = lambda: None) -> None:
+        self.told: list[str] = []
+        self._on_stop = on_stop
+
+    def pauseProducing(self) -> None:
+        self.told.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.told.append("resume")
+
+    def stopProducing(self) -> None:
+        self.told.append("stop")
+        self._on_stop()
+
+
 class WireTests(TestCase):
     """What tests over loopback TCP have in common."""
 
@@ -253,6 +277,7 @@ class WireTests(TestCase):
         if not IResource.providedBy(resource):
             resource = self.route = Route(resource)
         site = Site(resource, limits or Limits(), clock or reactor, threads, **options)
+        self.site = site
         listening = reactor.listenTCP(0, site, interface="127.0.0.1")
         self.port: int = listening.getHost().port
 
@@ -262,6 +287,11 @@ class WireTests(TestCase):
 
         self.addCleanup(lambda: Deferred.fromCoroutine(stop()))
         return site
+
+    async def all_closed(self) -> None:
+        """Wait until the server has no connection left."""
+        while self.site.channels:
+            await deferLater(reactor, 0)
 
     def client(self, work: Callable[[Client], T], **options: Any) -> Deferred[T]:
         """Do a client's work in a thread."""
@@ -273,9 +303,35 @@ class WireTests(TestCase):
         return deferToThread(run)
 
 
+class FileWireTests(WireTests):
+    """Routes that send a file of so many bytes."""
+
+    size = 8 * MIB
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        self.data = os.urandom(MIB) * (self.size // MIB)
+        self.path.write_bytes(self.data)
+        self.fd = os.open(self.path, os.O_RDONLY)
+        self.addCleanup(os.close, self.fd)
+
+    def send(
+        self, work: Callable[[Any], Awaitable[object]], length: int | None = None
+    ) -> None:
+        """Serve answers that ``work`` writes, of so many bytes in all."""
+
+        async def answer(request: Request) -> None:
+            size = self.size if length is None else length
+            request.setHeader(b"Content-Length", b"%d" % size)
+            await work(request)
+            request.finish()
+
+        self.serve(answer, threads=reactor.getThreadPool())
+
+
 def codes(data: bytes) -> list[int]:
     """The statuses of all answers in what a server wrote."""
-    return [int(code) for code in re.findall(rb"^HTTP/1\.[01] (\d{3}) ", data, re.M)]
+    return [int(code) for code in re.findall(rb"HTTP/1\.[01] (\d{3}) ", data)]
 
 
 def get(path: bytes = b"/", method: bytes = b"GET", *headers: bytes) -> bytes:

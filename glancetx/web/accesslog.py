@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TextIO
+from io import RawIOBase
 
 from attrs import frozen
 from twisted.logger import Logger
@@ -80,7 +80,7 @@ class AccessLog:
         """:param path: of a file to append to, made if it is not there."""
         self._path = path
         self._now = now or _now
-        self._file: TextIO | None = None
+        self._file: RawIOBase | None = None
         self._failing = False
 
     def open(self) -> None:
@@ -90,7 +90,8 @@ class AccessLog:
         :raises OSError: if the file cannot be written.
         """
         if self._path is not None and self._file is None:
-            self._file = open(self._path, "a", buffering=1, encoding="ascii")
+            # Unbuffered, so that a full disk leaves nothing behind for later.
+            self._file = open(self._path, "ab", buffering=0)
 
     def close(self) -> None:
         """Give the file back. Idempotent."""
@@ -118,7 +119,7 @@ class AccessLog:
         try:
             self.open()
             assert self._file is not None
-            self._file.write(entry.line(self._now()) + "\n")
+            self._file.write(entry.line(self._now()).encode("ascii") + b"\n")
             self._failing = False
         except OSError as error:
             if not self._failing:

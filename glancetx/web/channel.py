@@ -117,6 +117,14 @@ class Channel(HTTPChannel):
             self._aborted = True
             self.transport.abortConnection()
 
+    def pauseProducing(self) -> None:
+        self.full = True
+        super().pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self.full = False
+        super().resumeProducing()
+
     def stopProducing(self) -> None:
         """The transport is lost; requests hear of it only later."""
         self.gone = True

@@ -215,7 +215,7 @@ class Request(server.Request):
         self._cut_short(
             "{request_id} {path}: cut after {sent} bytes: {error}",
             error=failure.getErrorMessage(),
-            failure=failure,
+            log_failure=failure,
         )
 
     def processingFailed(self, reason: Failure) -> Failure:
