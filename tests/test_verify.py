@@ -150,6 +150,17 @@ class VerifierTests(SynchronousTestCase):
         bench.threads.run_all()
         self.assertEqual(bench.received, DATA)
 
+    def test_border_in_held_chunk(self) -> None:
+        """
+        What came while the reader had enough passes in order, cut at borders or not.
+        """
+        bench = Bench([check(DATA, 0, 2), check(DATA, 4, 9)])
+        bench.verifier.held = True
+        bench.take(DATA[:3], DATA[3:5], DATA[5:])
+        bench.release()
+        bench.threads.run_all()
+        self.assertEqual(bench.received, DATA)
+
     def test_neighbours(self) -> None:
         """
         Checks that follow each other are proved one after the other.

@@ -11,6 +11,7 @@ together.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine
@@ -22,7 +23,7 @@ from glancetx.errors import CatalogueUnavailable
 
 from .engines import as_fact
 
-__all__ = ["Call", "Calls", "Job", "read", "write"]
+__all__ = ["Call", "Calls", "Job", "Threads", "read", "write"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -31,6 +32,20 @@ T = TypeVar("T")
 Call = Callable[[Connection], Any]
 #: Makes calls, each with a result or a failure of its own.
 Job = Callable[[Engine, Sequence[Call]], list[Any]]
+
+
+class _Thread(Thread):
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, daemon=True, **options)
+
+
+class Threads(ThreadPool):
+    """
+    Threads that do not keep a process from ending which forgot to stop them: whatever
+    transaction one is in then is undone, as after a crash.
+    """
+
+    threadFactory = _Thread
 
 
 class Calls:
@@ -48,7 +63,7 @@ class Calls:
         self._engine = engine
         self._job = job
         self._width = width
-        self._threads = ThreadPool(0, width, f"catalogue-{job.__name__}")
+        self._threads = Threads(0, width, f"catalogue-{job.__name__}")
         self._waiting: list[tuple[Call, Deferred[Any]]] = []
         self._running = 0
         self._due = False
@@ -80,7 +95,9 @@ class Calls:
         return result
 
     async def stop(self) -> None:
-        """Take no more calls; end the threads when the last has its result. Idempotent."""
+        """
+        Take no more calls; end the threads when the last has its result. Idempotent.
+        """
         self._closed = True
         if self._due or self._running:
             idle: Deferred[None] = Deferred()

@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
 
 from glancetx.errors import CatalogueUnavailable
 from glancetx.image import Digest, Image, Location, Pin
 
 from . import images, intents, processes
-from .calls import Calls, read, write
+from .calls import Calls, Threads, read, write
 from .db import upgrade
 from .engines import BUSY_SECONDS, make_engine
 from .intents import Intent
@@ -69,7 +68,7 @@ class Catalogue:
         :raises CatalogueUnavailable: if it is newer than the code, or in trouble.
         :raises ConfigError: if the URL cannot be used.
         """
-        threads = ThreadPool(0, 1, "catalogue-upgrade")
+        threads = Threads(0, 1, "catalogue-upgrade")
         threads.start()
         try:
             await deferToThreadPool(
