@@ -1,138 +1,182 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-Tests for :mod:`glancetx.answers`.
+Tests for :mod:`glancetx.streaming.answers`.
 """
 
 from __future__ import annotations
 
-import gzip
-from typing import Any
+from collections.abc import Mapping
 
-from twisted.internet import reactor
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.trial.unittest import SynchronousTestCase
 
-from glancetx.answers import read_body, read_json
+from glancetx.errors import NoSuchPiece, OriginUnavailable, PieceCorrupt
+from glancetx.streaming.answers import Answer, Unready, check_answer
 
-from .agents import TcpTestCase
-from .loopback import Asked
+from .responses import FakeResponse
 
-HEAD = b"HTTP/1.1 200 OK\r\n"
+ETAG = '"sha256-11"'
+WHOLE = Answer("piece", 0, 100, 100, ETAG.encode())
+PART = Answer("piece", 10, 30, 100, ETAG.encode())
+UNKNOWN = Answer("piece", 0, 100, 100, None)
 
 
-class BodyTests(TcpTestCase):
-    """:func:`read_body` and :func:`read_json`"""
+def check(
+    asked: Answer, code: int, length: int | None = None, **headers: str
+) -> bytes | None:
+    """Check an answer; ``_`` in the name of a header is ``-``."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return check_answer(FakeResponse(code, named, length), asked)
 
-    async def body(self, answer: bytes, end: bool = False) -> bytes:
-        def answering(_: Asked, transport: Any) -> bytes:
-            if end:
-                reactor.callLater(0, transport.loseConnection)
-            return answer
 
-        self.raw.answer = answering
-        return await read_body(await self.get(), 10, "global")
+class GoodTests(SynchronousTestCase):
+    """``check_answer``: what passes"""
 
-    async def fails(self, answer: bytes, text: str, end: bool = False) -> None:
-        d = Deferred.fromCoroutine(self.body(answer, end))
-        error = await self.unavailable(d)
-        self.assertEqual(error.origin, "global")
-        self.assertIn(text, error.reason)
-        await self.server.emptied()
-
-    async def test_complete(self) -> None:
+    def test_whole(self) -> None:
         """
-        A body with a length, or in chunks, or said to be encoded as nothing, is read.
+        The whole is a 200 of its length, or of no length.
         """
-        for answer in (
-            b"Content-Length: 10\r\n\r\n0123456789",
-            b"Transfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n6\r\n456789\r\n0\r\n\r\n",
-            b"Content-Encoding: Identity\r\nContent-Length: 10\r\n\r\n0123456789",
+        for length in (100, None):
+            self.assertEqual(check(WHOLE, 200, length, etag=ETAG), ETAG.encode())
+
+    def test_part(self) -> None:
+        """
+        A part is a 206 that names the range.
+        """
+        self.assertEqual(
+            check(PART, 206, 20, etag=ETAG, content_range="bytes 10-29/100"),
+            ETAG.encode(),
+        )
+
+    def test_whole_as_part(self) -> None:
+        """
+        The whole may come as the range that is all of it.
+        """
+        check(WHOLE, 206, 100, etag=ETAG, content_range="bytes 0-99/100")
+
+    def test_unknown_etag(self) -> None:
+        """
+        An ETag that nobody knew before is handed on, and so is that there is none.
+        """
+        self.assertEqual(check(UNKNOWN, 200, etag='W/"7"'), b'W/"7"')
+        self.assertIsNone(check(UNKNOWN, 200))
+
+    def test_identity(self) -> None:
+        """
+        A server may say that it encoded nothing.
+        """
+        check(UNKNOWN, 200, content_encoding="Identity")
+
+
+class CorruptTests(SynchronousTestCase):
+    """``check_answer``: answers with other bytes than those that were asked for"""
+
+    def corrupt(
+        self,
+        problem: str,
+        asked: Answer,
+        code: int,
+        length: int | None,
+        headers: Mapping[str, str],
+    ) -> None:
+        with self.assertRaises(PieceCorrupt) as caught:
+            check_answer(FakeResponse(code, headers, length), asked)
+        self.assertEqual(caught.exception.problem, problem)
+
+    def test_etag(self) -> None:
+        """
+        Another ETag, a weak one or none is another piece.
+        """
+        for found in ('"sha256-22"', f"W/{ETAG}", ETAG.strip('"'), f"{ETAG}, {ETAG}"):
+            problem = f"its ETag is {found.encode()!r}, not {ETAG.encode()!r}"
+            self.corrupt(f"{problem}: it changed", WHOLE, 200, 100, {"ETag": found})
+        problem = f"its ETag is None, not {ETAG.encode()!r}: it changed"
+        self.corrupt(problem, WHOLE, 200, 100, {})
+
+    def test_whole_for_part(self) -> None:
+        """
+        A 200 is no answer to a request for a part, even if its length fits.
+        """
+        for length in (100, 20, None):
+            problem = "the whole came where a range was asked for"
+            self.corrupt(problem, PART, 200, length, {"ETag": ETAG})
+
+    def test_range(self) -> None:
+        """
+        A 206 must be of exactly the range that was asked for.
+        """
+        for found in (
+            "bytes 10-30/100",
+            "bytes 9-29/100",
+            "bytes 10-29/101",
+            "bytes 10-29/*",
+            "bytes 10-29/100, bytes 10-29/100",
+            "items 10-29/100",
+            "",
         ):
-            self.assertEqual(await self.body(HEAD + answer), b"0123456789")
+            problem = f"the range is {found.encode()!r}, not b'bytes 10-29/100'"
+            headers = {"ETag": ETAG, "Content-Range": found}
+            self.corrupt(problem, PART, 206, 20, headers)
 
-    async def test_too_large(self) -> None:
+    def test_multipart(self) -> None:
         """
-        A body beyond its bound is not read on, and its connection is closed.
+        A 206 without a range, as one of several parts has none, is refused.
         """
-        await self.fails(
-            HEAD + b"Content-Length: 99999999\r\n\r\n" + b"x" * 11, "larger than 10"
-        )
-        await self.fails(
-            HEAD + b"Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n",
-            "larger than 10",
-        )
+        headers = {"ETag": ETAG, "Content-Type": "multipart/byteranges; boundary=x"}
+        problem = "the range is None, not b'bytes 10-29/100'"
+        self.corrupt(problem, PART, 206, 20, headers)
 
-    async def test_cut(self) -> None:
+    def test_length(self) -> None:
         """
-        A body that ends early is an error, with a length or in chunks.
+        A length that does not fit is refused before the first byte.
         """
-        await self.fails(
-            HEAD + b"Content-Length: 10\r\n\r\n01234", "broke off", end=True
-        )
-        await self.fails(
-            HEAD + b"Transfer-Encoding: chunked\r\n\r\n4\r\n0123\r\n",
-            "broke off",
-            end=True,
-        )
+        for length in (0, 19, 21, 100):
+            problem = f"{length} bytes are offered, not 20"
+            headers = {"ETag": ETAG, "Content-Range": "bytes 10-29/100"}
+            self.corrupt(problem, PART, 206, length, headers)
 
-    async def test_no_length(self) -> None:
+    def test_encoded(self) -> None:
         """
-        A body that ends by closing may have been cut: it is an error.
+        Encoded bytes are other bytes, and it does not help to say identity as well.
         """
-        await self.fails(HEAD + b"\r\n0123", "no length", end=True)
+        for coding in ("gzip", "br", "gzip, identity", ""):
+            problem = f"it came encoded as {coding.encode()!r}"
+            headers = {"Content-Encoding": coding}
+            self.corrupt(problem, UNKNOWN, 200, 100, headers)
 
-    async def test_encoded(self) -> None:
+    def test_encoded_twice(self) -> None:
         """
-        A compressed body was not asked for, and is not unpacked.
+        A header that is there twice counts twice.
         """
-        data = gzip.compress(b"0123")
-        await self.fails(
-            HEAD
-            + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(data)
-            + data,
-            "encoded",
-        )
+        response = FakeResponse(200, {"Content-Encoding": "gzip"}, 100)
+        response.headers.addRawHeader(b"Content-Encoding", b"identity")
+        self.assertRaises(PieceCorrupt, check_answer, response, UNKNOWN)
 
-    async def test_cancelled(self) -> None:
-        """
-        To cancel the reading of a body ends its connection.
-        """
-        response = await self.get(HEAD + b"Content-Length: 9\r\n\r\n01")
-        d = Deferred.fromCoroutine(read_body(response, 10, "global"))
-        d.cancel()
-        await self.assertFailure(d, CancelledError)
-        await self.server.emptied()
 
-    async def json(self, text: bytes) -> dict[str, Any]:
-        head = HEAD + b"Content-Length: %d\r\n\r\n" % len(text)
-        return await read_json(await self.get(head + text), 300_000, "global")
+class StatusTests(SynchronousTestCase):
+    """``check_answer``: other statuses"""
 
-    async def test_json(self) -> None:
+    def test_unready(self) -> None:
         """
-        A JSON object is read.
+        A server that cannot answer now may be asked again.
         """
-        self.assertEqual(await self.json(b'{"a": [1, null]}'), {"a": [1, None]})
+        for code in (408, 425, 429, 500, 502, 503, 504):
+            with self.assertRaises(Unready) as caught:
+                check(WHOLE, code, etag=ETAG)
+            self.assertEqual(str(caught.exception), f"it answered {code}")
 
-    async def test_no_json(self) -> None:
+    def test_gone(self) -> None:
         """
-        What is no JSON object, or one that two readers could read differently, is an
-        answer that cannot be used.
+        A server that does not have the piece says so.
         """
-        for text in (
-            b"",
-            b"<html>",
-            b"[]",
-            b"null",
-            b'{"a": 1',
-            b'{"a": 1, "a": 2}',
-            b'{"a": {"b": 1, "b": 2}}',
-            b'{"a": NaN}',
-            b'{"a": -Infinity}',
-            b'{"a": "\xff"}',
-            b'{"a": ' + b"9" * 5000 + b"}",
-            b"[" * 200_000,
-            b'{"a":' * 20_000,
-        ):
-            d = Deferred.fromCoroutine(self.json(text))
-            error = await self.unavailable(d)
-            self.assertIn("no JSON", error.reason)
+        for code in (404, 410):
+            self.assertRaises(NoSuchPiece, check, WHOLE, code)
+
+    def test_refused(self) -> None:
+        """
+        Everything else is a refusal; a redirect is not followed.
+        """
+        for code in (201, 204, 301, 302, 304, 307, 401, 403, 407, 412, 416, 501):
+            with self.assertRaises(OriginUnavailable) as caught:
+                check(WHOLE, code, etag=ETAG, location="http://elsewhere/")
+            self.assertEqual(caught.exception.reason, f"it answered {code}")

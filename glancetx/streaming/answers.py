@@ -55,7 +55,7 @@ def check_answer(response: IResponse, asked: Answer) -> bytes | None:
     """
     _check_code(response.code, asked)
     coding = _header(response, b"Content-Encoding")
-    if coding not in (None, b"identity"):
+    if coding is not None and coding.lower() != b"identity":
         raise PieceCorrupt(asked.name, f"it came encoded as {coding!r}")
     etag = _header(response, b"ETag")
     if asked.etag is not None and etag != asked.etag:
@@ -93,4 +93,4 @@ def _check_range(response: IResponse, asked: Answer) -> None:
 
 def _header(response: IResponse, name: bytes) -> bytes | None:
     values = response.headers.getRawHeaders(name)
-    return values[-1] if values else None
+    return b", ".join(values) if values else None  # as one: RFC 9110, 5.2
