@@ -275,6 +275,18 @@ class BrokenTests(ClientCase):
         self.assertEqual(asked.headers["range"], f"bytes=50000-{last}")
         self.assertFalse(os.path.exists(f"{file}.part"))
 
+    async def test_nothing_to_resume(self) -> None:
+        """
+        What is there and right is not asked for again.
+        """
+        zone, _ = await self.two()
+        file = Path(self.mktemp())
+        file.write_bytes(DELTA)
+        words = ("download", image_id(1), "-o", str(file), "--server", zone.url)
+        done = await run_command(*words, "--resume")
+        self.assertEqual(done.code, 0, done.err)
+        self.assertEqual(zone.asked(f"GET /images/{image_id(1)}"), [])
+
     async def test_other_part(self) -> None:
         """
         A part that is of another image is found out, and removed.
@@ -331,6 +343,10 @@ class BrokenTests(ClientCase):
         done = await run_command(*words, "--resume")
         self.assertEqual(done.code, 4)
         self.assertEqual((out / "0.raw").read_bytes(), b"another")
+        self.assertIn("--force replaces it", done.err)
+        done = await run_command(*words, "--resume", "--force")
+        self.assertEqual(done.code, 0, done.err)
+        self.assertEqual((out / "0.raw").read_bytes(), DELTA)
 
     async def test_corrupt(self) -> None:
         """

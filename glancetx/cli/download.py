@@ -16,7 +16,7 @@ from glancetx.image import Status
 
 from .files import PieceFile
 from .running import Session
-from .saving import refuse_existing, save, to_stdout
+from .saving import save, to_stdout
 from .settings import IMAGE, Settings, common, examples
 from .words import plain, size_text, suffix
 
@@ -76,9 +76,7 @@ async def _download(
     else:
         path = output or f"{record.id}.{suffix(record.disk_format)}"
         file = PieceFile(path, record.size, record.digest)
-        if not force:
-            refuse_existing([file])
-        await save(session, what, [file], play, resume)
+        await save(session, what, [file], play, resume, force)
         text = f"{path}: {size_text(record.size)}"
         session.console.result({**record.as_json(), "file": path}, text)
     if record.parent is not None:

@@ -69,17 +69,24 @@ class Start:
     have: int = 0
 
 
-def find_start(files: Sequence[PieceFile]) -> Start:
+def find_start(files: Sequence[PieceFile], force: bool) -> Start:
     """
     See what is there of some files, from the first on; this blocks.
 
-    :raises PieceCorrupt: if a file of that name is another piece.
+    :param force: replace a file that has the name, but is another piece.
+    :raises PieceCorrupt: if there is such a file, and it may not be replaced.
     """
     for index, file in enumerate(files):
         if not os.path.exists(file.path):
             have = os.path.getsize(file.part) if os.path.exists(file.part) else 0
             return Start(index, min(have, file.size))
-        file.prove(file.path)
+        try:
+            file.prove(file.path)
+        except PieceCorrupt as error:
+            if force:
+                return Start(index, 0)
+            error.problem += "; --force replaces it"
+            raise
     return Start(len(files), 0)
 
 

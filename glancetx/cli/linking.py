@@ -90,3 +90,4 @@ async def _link(session: Session, qemu: str, one: Link) -> None:
     if code != 0:
         text = plain((err or out).decode("utf-8", "replace").strip())
         raise Failed(f"{shlex.join(one.command)} failed: {text}")
+    session.console.say(f"linked: {shlex.join(one.command)}")

@@ -19,7 +19,7 @@ from .download import OUTPUT, check_output
 from .files import PieceFile
 from .linking import link, make_links
 from .running import Session
-from .saving import refuse_existing, save, to_stdout
+from .saving import save, to_stdout
 from .settings import IMAGE, Settings, common, examples
 from .words import plain, size_text, suffix
 
@@ -89,9 +89,7 @@ async def _restore(  # noqa: PLR0913
     else:
         os.makedirs(folder, exist_ok=True)
         files = _name_files(manifest, folder)
-    if not force and not resume:
-        refuse_existing(files)
-    await save(session, _what(manifest), files, play, resume)
+    await save(session, _what(manifest), files, play, resume, force)
     linked = folder is not None and await _link(session, manifest, files)
     _report(session, manifest, files, linked)
 

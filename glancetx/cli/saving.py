@@ -25,7 +25,7 @@ from .files import PieceFile, Start, Writer, find_start
 from .running import Session
 from .sinks import Sink, pipe_thread, write_all
 
-__all__ = ["Play", "refuse_existing", "save", "to_stdout"]
+__all__ = ["Play", "save", "to_stdout"]
 
 STDOUT = 1
 
@@ -35,29 +35,21 @@ Play = Callable[[IConsumer, int], Awaitable[None]]
 """Writes a stream from a given byte on."""
 
 
-def refuse_existing(files: Sequence[PieceFile]) -> None:
-    """
-    See that nothing is overwritten.
-
-    :raises Failed: if a file is there already.
-    """
-    for file in files:
-        if os.path.lexists(file.path):
-            raise Failed(f"{file.path} is there already; --force replaces it")
-
-
 async def save(
     session: Session,
     what: str,
     files: Sequence[PieceFile],
     play: Play,
-    resume: bool = False,
+    resume: bool,
+    force: bool,
 ) -> None:
     """
     Write a stream into files, each under its name only when it is whole and proved.
 
     :param what: what a bar calls it.
     :param resume: go on with what an earlier attempt left.
+    :param force: replace what has such a name and is something else.
+    :raises Failed: if there is such a file, and it may not be replaced.
     :raises PieceCorrupt: if what came, or was left, is not what it should be.
     """
     threads = pipe_thread()
@@ -66,7 +58,11 @@ async def save(
         return deferToThreadPool(session.reactor, threads, function, *args)
 
     try:
-        start = await threaded(find_start, files) if resume else Start()
+        start = Start()
+        if resume:
+            start = await threaded(find_start, files, force)
+        elif not force:
+            _refuse_existing(files)
         have = sum(file.size for file in files[: start.index]) + start.have
         total = sum(file.size for file in files)
         writer = Writer(files, start)
@@ -83,6 +79,17 @@ async def save(
                 raise
     finally:
         threads.stop()
+
+
+def _refuse_existing(files: Sequence[PieceFile]) -> None:
+    """
+    See that nothing is overwritten.
+
+    :raises Failed: if a file is there already.
+    """
+    for file in files:
+        if os.path.lexists(file.path):
+            raise Failed(f"{file.path} is there already; --force replaces it")
 
 
 def _leave(session: Session, writer: Writer, error: BaseException) -> None:

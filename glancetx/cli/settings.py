@@ -107,26 +107,33 @@ _json_option = click.option(
     callback=_flag,
     help="Write the result as JSON.",
 )
-_progress_option = click.option(
-    "--progress/--no-progress",
-    default=None,
-    expose_value=False,
-    callback=_flag,
-    help="Show how far it is, or do not.  [default: on a terminal]",
-)
+
+
+def _progress_option(envvar: str | None) -> Decorator:
+    """:param envvar: as in :func:`_server_option`."""
+    return click.option(
+        "--progress/--no-progress",
+        default=None,
+        envvar=envvar,
+        expose_value=False,
+        callback=_flag,
+        help="Show how far it is, or do not.  [default: $GLANCETX_PROGRESS, or on a "
+        "terminal]",
+    )
 
 
 def whole(group: Any) -> Any:
     """Give the group of all commands their options."""
     server = _server_option("GLANCETX_SERVER")
-    return _with_options(group, server, _trust_option, _json_option, _progress_option)
+    progress = _progress_option("GLANCETX_PROGRESS")
+    return _with_options(group, server, _trust_option, _json_option, progress)
 
 
 def common(command: Any) -> Any:
     """Give a command that asks servers its options, and the settings they make."""
-    server = _server_option(None)
+    server, progress = _server_option(None), _progress_option(None)
     return _with_options(
-        click.pass_obj(command), server, _trust_option, _json_option, _progress_option
+        click.pass_obj(command), server, _trust_option, _json_option, progress
     )
 
 
