@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from unittest.mock import Mock
 
 from twisted.internet.defer import Deferred
+from twisted.internet.tcp import Connection
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import HTTPChannel
 
 from glancetx.limits import Limits
+from glancetx.web.channel import SEND
 from glancetx.web.request import Request
 
 from .contract import changed, missing
@@ -67,6 +70,18 @@ class ContractTests(SynchronousTestCase):
 
         Memory(answer).connect().send(put(b"abc"))
         self.assertEqual(modes, [0], changed("bodies are read in raw mode"))
+
+    def test_send_size(self) -> None:
+        """
+        A transport hands as much to the kernel at once as the channel tells it.
+        """
+        channel = Memory().connect().channel
+        self.assertEqual(channel.transport.SEND_LIMIT, SEND)
+        kernel = Mock(**{"send.side_effect": len})
+        transport = Connection(kernel, channel)
+        transport.SEND_LIMIT = SEND
+        sent = transport.writeSomeData(bytes(3 * SEND))
+        self.assertEqual(sent, SEND, changed("SEND_LIMIT bounds what is sent"))
 
 
 class OrderTests(SynchronousTestCase):

@@ -28,10 +28,17 @@ from .target import check_host, check_path, origin_form
 if TYPE_CHECKING:
     from .site import Site
 
-__all__ = ["Channel"]
+__all__ = ["SEND", "Channel"]
 
 FRESH = 2.0
 """Seconds that a drain leaves to a connection to send its next request."""
+
+SEND = 512 * 1024
+"""
+Bytes handed to the kernel at once, where Twisted has 128 KiB: with the size in which
+parents are received this halves what a relayed byte costs. Twisted copies less than
+this again whenever a reader takes a part of it, so it should not grow further.
+"""
 
 DIGITS = 19
 REQUEST_ID_BYTES = 64
@@ -85,6 +92,7 @@ class Channel(HTTPChannel):
         self.MAX_LENGTH = limits.header_bytes
         self.totalHeadersSize = 2 * limits.header_bytes
         self.maxHeaders = limits.header_count
+        self.transport.SEND_LIMIT = SEND
         self._socket = socket_of(self.transport)
         self._secure = ISSLTransport.providedBy(self.transport)
         self.requestFactory = self.site.request_class(self.sends_files)
