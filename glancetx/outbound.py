@@ -22,6 +22,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import (
     ConnectError,
+    ConnectingCancelledError,
     ConnectionClosed,
     ConnectionRefusedError,
     DNSLookupError,
@@ -186,8 +187,8 @@ class _PeerAgent:
             return cause  # the caller's own body failed
         while getattr(error, "reasons", None):
             error = error.reasons[0].value
-        if isinstance(error, CancelledError):
-            return Failure(error)
+        if isinstance(error, CancelledError | ConnectingCancelledError):
+            return Failure(CancelledError())  # also what a time limit waits for
         if failure.check(*_NETWORK):
             return Failure(_unavailable(self.peer, error))
         return failure
