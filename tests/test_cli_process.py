@@ -60,6 +60,18 @@ class PipeTests(ServerCase):
         )
         self.assertEqual((done.out.strip(), done.err.strip()), ("1000", "1"))
 
+    async def test_no_reader(self) -> None:
+        """
+        So does one who wants no word of what would have been said.
+        """
+        server = await self.serve()
+        await server.add(b"disk")
+        done = await run_process(
+            *("sh", "-c", "(glancetx list; echo $? >&2) | true"),
+            environment={"GLANCETX_SERVER": server.url},
+        )
+        self.assertEqual((done.out, done.err.strip()), ("", "1"))
+
     async def test_refused_pipe(self) -> None:
         """
         A refusal ends the command though the pipe it reads from stays silent.

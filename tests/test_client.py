@@ -146,6 +146,7 @@ class HeadTests(ClientCase):
             ([piece | {"size": "4"}], 4),
             ([piece | {"size": -4}], -4),
             ([piece | {"os_hash_value": None}], 4),
+            ([piece | {"os_hash_algo": "shake_128"}], 4),
             ([[]], 0),
             ([], 0),
         ):

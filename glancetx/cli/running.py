@@ -6,7 +6,6 @@ Runs the work of one command on the reactor, and turns its end into an exit stat
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -96,7 +95,7 @@ def run(settings: Settings, work: Work) -> None:
     try:
         react(begin)
     except SystemExit as end:
-        _end(codes[0] if codes else int(end.code or FAILED))
+        sys.exit(codes[0] if codes else end.code)
 
 
 def _observer(console: Console) -> FilteringLogObserver:
@@ -111,18 +110,3 @@ def _observer(console: Console) -> FilteringLogObserver:
     levels = LogLevelFilterPredicate(defaultLogLevel=LogLevel.warn)
     levels.setLogLevelForNamespace(RESUMES, LogLevel.info)
     return FilteringLogObserver(show, [levels])
-
-
-def _end(code: int) -> None:
-    """
-    Leave at once.
-
-    A thread may still wait for a pipe that nobody writes to or reads from; Python
-    would wait for it.
-    """
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except BrokenPipeError:
-            pass  # nobody reads it
-    os._exit(code)

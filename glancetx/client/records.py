@@ -7,6 +7,7 @@ Images and chains as a server describes them, checked before anyone relies on th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from hashlib import algorithms_guaranteed
 from typing import Any, TypeVar
 
 from attrs import field, frozen
@@ -18,6 +19,7 @@ __all__ = ["ImageRecord", "Manifest", "ManifestPiece"]
 
 PREFIX = b"x-image-meta-"
 PROPERTY = "property-"
+ALGORITHMS = {one for one in algorithms_guaranteed if not one.startswith("shake")}
 NUMBERS = ("size", "virtual_size", "min_disk", "min_ram")
 
 T = TypeVar("T", str, int)
@@ -37,7 +39,11 @@ def _maybe(found: Mapping[str, Any], key: str, kind: type[T]) -> T | None:
 def _digest(found: Mapping[str, Any]) -> Digest | None:
     algorithm = _maybe(found, "os_hash_algo", str)
     value = _maybe(found, "os_hash_value", str)
-    return Digest(algorithm, value) if algorithm and value else None
+    if not (algorithm and value):
+        return None
+    if algorithm not in ALGORITHMS:
+        raise ValueError(f"{algorithm!r} is a digest that nobody here can make")
+    return Digest(algorithm, value)
 
 
 @frozen
