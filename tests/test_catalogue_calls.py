@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, event, text
 from twisted.internet.defer import (
     CancelledError,
     Deferred,
@@ -203,6 +203,7 @@ class CallsTests(CatalogueTestCase):
         hold.set()
         await first
         await second
+        await turn()
         stopped = ensureDeferred(calls.stop())
         late.turns.pop()()
         await stopped
@@ -242,6 +243,22 @@ class TroubleTests(CatalogueTestCase):
         errors = [failure.value for _, failure in results]
         self.assertEqual({type(error) for error in errors}, {CatalogueUnavailable})
         self.assertEqual(len(set(map(id, errors))), 3)
+
+    async def test_one_wait_for_all(self) -> None:
+        """
+        The writes behind one that could not begin do not wait once more each.
+        """
+        await self.locked()
+        engine = make_engine(self.url, writes=True, busy_seconds=0.01)
+        self.addCleanup(engine.dispose)
+        statements: list[str] = []
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def execute(connection: Connection, cursor: Any, sql: str, *rest: Any) -> None:
+            statements.append(sql)
+
+        self.assertEqual(len(write(engine, [notes] * 3)), 3)
+        self.assertEqual(statements, ["BEGIN IMMEDIATE"])
 
     async def test_full(self) -> None:
         """

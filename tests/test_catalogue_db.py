@@ -17,6 +17,7 @@ from twisted.internet.defer import gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
+from glancetx.catalogue import db
 from glancetx.catalogue.db import check, current, upgrade
 from glancetx.catalogue.engines import make_engine
 from glancetx.catalogue.schema import metadata
@@ -26,6 +27,7 @@ from .catalogues import Program
 
 UPGRADE = """
 import sys
+from glancetx.catalogue import db
 from glancetx.catalogue.db import upgrade
 print("ready", flush=True)
 sys.stdin.readline()
@@ -156,6 +158,14 @@ class UpgradeTests(SynchronousTestCase):
         upgrade(self.url)
         check(self.url)
         self.assertTrue(self.path.exists())
+
+    def test_strange_package_folder(self) -> None:
+        """
+        The package too may be installed in any folder.
+        """
+        self.patch(db, "__file__", "/opt/50% of it/catalogue/db.py")
+        place = db._config().get_main_option("script_location")
+        self.assertEqual(place, "/opt/50% of it/catalogue/migrations")
 
     def test_wrong_url(self) -> None:
         """

@@ -196,10 +196,12 @@ class OwnPresenceTests(PresenceTestCase):
 
     async def test_stop_in_a_heartbeat(self) -> None:
         """
-        A heartbeat that is on its way does not bring back who leaves meanwhile.
+        A heartbeat that is on its way does not bring back who leaves meanwhile, even
+        if that process was taken for dead.
         """
         presence = self.presence()
         await presence.start()
+        await self.catalogue.leave(presence.process_id)
         self.clock.advance(15)
         await presence.stop()
         self.assertIsNone(await self.known(presence.process_id))

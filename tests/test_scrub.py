@@ -212,6 +212,34 @@ class ScrubTests(ScrubTestCase):
         await self.scrub([])
         self.assertEqual(await self.status(image), Status.ACTIVE)
 
+    async def test_newcomer(self) -> None:
+        """
+        An upload of a process that came while the scrub looked around stays.
+        """
+        image, location = await self.queued(), new_location()
+        leftovers, processes = self.catalogue.leftovers, self.catalogue.processes
+        come: list[str] = []
+
+        async def newcomer() -> None:
+            if not come:
+                come.append(await self.join(self.catalogue))
+                await self.catalogue.begin(image.id, location, come[0])
+
+        async def leftovers_first() -> list[Intent]:
+            found = await leftovers()
+            await newcomer()
+            return found
+
+        async def processes_first() -> list[Process]:
+            found = await processes()
+            await newcomer()
+            return found
+
+        self.patch(self.catalogue, "leftovers", leftovers_first)
+        self.patch(self.catalogue, "processes", processes_first)
+        await self.scrub([])
+        self.assertEqual(await self.status(image), Status.SAVING)
+
     async def test_new_upload_meanwhile(self) -> None:
         """
         To remove what an earlier upload left does not disturb the next one.
