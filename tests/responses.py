@@ -79,6 +79,11 @@ class FakeResponse:
         self._ended: Failure | None = None
 
     @property
+    def over(self) -> bool:
+        """The body came to an end."""
+        return self._ended is not None
+
+    @property
     def closed(self) -> bool:
         """The reader of the body closed the connection."""
         return "close" in self.connection.calls

@@ -10,7 +10,7 @@ on its way. An answer that ends early is asked for again from where it broke.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
@@ -135,6 +135,7 @@ class _Reading:
         self._etag = piece.etag
         self._gone = False
         self._body: _Body | None = None
+        self._resumed: Deferred[None] | None = None
         self._task: Deferred[None] | None = None
         self._verifier = Verifier(
             piece.name,
@@ -157,11 +158,16 @@ class _Reading:
         self._verifier.held = self._gone
         self._verifier.pass_on()
         self._sync()
+        if self._resumed is not None and not self._verifier.held:
+            resumed, self._resumed = self._resumed, None
+            resumed.callback(None)
 
     def stopProducing(self) -> None:
         self._gone = self._verifier.held = True
         self._consumer.unregisterProducer()  # a lost request forgets how
-        if self._task is not None:
+        if self._body is not None:
+            self._body.fail(ReaderGone())
+        elif self._task is not None:
             self._task.cancel()
 
     async def _run(self) -> None:
@@ -186,22 +192,36 @@ class _Reading:
             try:
                 await self._receive()
             except BROKEN as reason:
-                failures = 1 if self._offset > began else failures + 1
+                if self._offset == self._stop:
+                    break  # all of it came, however it ended
+                failures = 0 if self._offset > began else failures + 1
                 if failures >= self._piece.tries:
                     raise self._given_up(reason) from reason
                 self._piece.log.info(
                     "piece {name}: asking again from byte {offset}: {reason}",
                     name=self._piece.name,
                     offset=self._offset,
-                    reason=str(reason) or type(reason).__name__,
+                    reason=_text(reason),
                 )
-                await deferLater(self._piece.clock, BACKOFF * failures)
+                await deferLater(self._piece.clock, BACKOFF * max(failures, 1))
+                await self._wanted()
         await self._verifier.drained()
+
+    async def _wanted(self) -> None:
+        """
+        Wait until the reader has room: a server that gave up on a reader who waits
+        would do so again.
+        """
+        while self._verifier.held:
+            self._resumed = Deferred()
+            await self._resumed
 
     def _given_up(self, reason: Exception) -> Exception:
         if self._offset > self._start:
             return PieceTruncated(self._piece.name, self._offset, self._piece.size)
-        return OriginUnavailable(self._piece.name, str(reason) or type(reason).__name__)
+        if isinstance(reason, OriginUnavailable):
+            return OriginUnavailable(reason.origin, reason.reason)
+        return OriginUnavailable(self._piece.name, _text(reason))
 
     async def _receive(self) -> None:
         piece = self._piece
@@ -238,6 +258,13 @@ class _Reading:
             self._body.fail(self._verifier.failure)
         else:
             self._body.hold(self._verifier.held or self._verifier.busy)
+
+
+def _text(reason: Any) -> str:
+    """What happened, in words: ``twisted.web`` wraps the errors of connections."""
+    while reasons := getattr(reason, "reasons", None):
+        reason = reasons[0].value
+    return str(reason) or type(reason).__name__
 
 
 class _Refused(Protocol):
@@ -294,8 +321,8 @@ class _Body(Protocol):
             self._timer.reset(self._idle)
         try:
             self._received(data)
-        except PieceCorrupt as problem:
-            self.fail(problem)
+        except Exception:  # raised to the connection, it would be one to ask again for
+            self.fail(Failure())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._stop_timer()
@@ -304,7 +331,7 @@ class _Body(Protocol):
         if reason.check(ResponseDone):
             self.done.callback(None)
         else:
-            self.done.errback(Unready(reason.getErrorMessage()))
+            self.done.errback(Unready(_text(reason.value)))
 
     def _silent(self) -> None:
         self.fail(Unready(f"not a byte for {self._idle:g} seconds"))
