@@ -11,6 +11,7 @@ from zope.interface.verify import verifyObject
 
 from glancetx.errors import ReaderGone
 from glancetx.interfaces import IPiece
+from glancetx.streaming.digest import BACKLOG
 from glancetx.streaming.verify import Check
 from glancetx.testing.consumers import RecordingConsumer
 
@@ -213,14 +214,14 @@ class PauseTests(RelayTestCase):
         """
         While the digest is far behind, the connection waits for it.
         """
-        data = bytes(3 * 1024 * 1024)
+        data = bytes(2 * BACKLOG)
         self.threads.eager = False
         d = self.start(self.piece(data))
-        response = self.answer(data[: 2 << 20], size=len(data))
+        response = self.answer(data[: BACKLOG + 1], size=len(data))
         self.assertTrue(response.paused)
         self.threads.run_all()
         self.assertFalse(response.paused)
-        response.feed(data[2 << 20 :])
+        response.feed(data[BACKLOG + 1 :])
         response.end()
         self.threads.run_all()
         self.successResultOf(d)
