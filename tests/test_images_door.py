@@ -366,6 +366,15 @@ class ListTests(DoorCase):
             path = document.get("next")
         self.assertEqual(found, ["4", "3", "2", "1", "0"])
 
+    async def test_empty_page(self) -> None:
+        """
+        A page of no images has no next one, or it would never end.
+        """
+        await self.start()
+        await self.zone.add(None)
+        document = (await self.zone.ask("GET", "/images?limit=0")).json
+        self.assertEqual(document, {"images": []})
+
     async def test_bad_queries(self) -> None:
         """
         An argument that cannot be used is refused by name.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import cast
 from uuid import uuid4
 
 from attrs import field, frozen
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 from txaio.tx import as_future
 
@@ -142,7 +143,10 @@ class Images:
         pieces = [
             Deferred.fromCoroutine(self._piece(image, pin)) for pin in chain_of(image)
         ]
-        return await gatherResults(pieces, consumeErrors=True)
+        try:
+            return await gatherResults(pieces, consumeErrors=True)
+        except FirstError as first:
+            raise cast(Exception, first.subFailure.value) from None
 
     def remove(self, image_id: str) -> Deferred[None]:
         """

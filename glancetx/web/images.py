@@ -125,9 +125,8 @@ class ImageRoutes:
         found = await self._images.list(evolve(query, limit=query.limit + 1))
         page = found[: query.limit]
         document: dict[str, Any] = {"images": [show(image) for image in page]}
-        if len(found) > len(page):
-            marker = page[-1].id if page else query.marker
-            document["next"] = next_page(request.path, request.args, marker)
+        if page and len(found) > len(page):
+            document["next"] = next_page(request.path, request.args, page[-1].id)
         return answer_json(request, document)
 
     def _json(self, image: Image) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def read_query(arguments: Arguments, limits: Limits) -> Query:
     return Query(properties=properties, **facts)
 
 
-def next_page(path: bytes, arguments: Arguments, marker: str | None) -> str:
+def next_page(path: bytes, arguments: Arguments, marker: str) -> str:
     """The address of the page behind a marker, relative to the server."""
     kept = [(name, value) for name, value in _texts(arguments) if name != "marker"]
     return f"{path.decode('ascii')}?{urlencode([*kept, ('marker', marker)])}"
