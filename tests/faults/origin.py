@@ -79,7 +79,7 @@ class Parent(Played):
     :ivar faults: the first one goes on for so many answers as it says, then the next.
     :ivar sent: bytes that are sent instead of those that are described.
     :ivar etags: what GETs say in turn instead of the right one, the last for ever.
-    :ivar code: the status of a GET, if it is an error.
+    :ivar code: the status of every answer, if that is an error.
     """
 
     framing: Framing = Framing.LENGTH
@@ -157,16 +157,18 @@ class _Connection(Protocol):
         asked = Asked.parse(self._buffer[:-4])
         self.factory.asked.append(asked)
         parent = self.factory.parents.get(asked.target.split("/")[2])
-        if parent is None or (parent.code is not None and asked.method == "GET"):
-            self._refuse(404 if parent is None else parent.code or 404)
+        if parent is None:
+            self._refuse(404)
+        elif parent.code is not None:
+            self._refuse(parent.code)
         elif asked.method == "HEAD":
             self._describe(parent)
         else:
             self._send(parent, asked)
 
     def _refuse(self, code: int) -> None:
-        head = b"HTTP/1.1 %d No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        self.transport.write(head % code)
+        lines = ["Content-Length: 0", f"Location: {self.factory.elsewhere}"]
+        self.transport.write(_head(code, *lines))
         self.transport.loseConnection()
 
     def _describe(self, parent: Parent) -> None:
@@ -227,6 +229,7 @@ class FaultyOrigin(Factory):
 
     :ivar asked: what came, in order.
     :ivar sent: bytes of pieces that were taken from it.
+    :ivar elsewhere: where its refusals lead.
     :ivar send_buffer: bytes of its kernel's buffer for each connection.
     """
 
@@ -236,6 +239,7 @@ class FaultyOrigin(Factory):
         self.parents = {parent.id: parent for parent in parents}
         self.asked: list[Asked] = []
         self.sent = 0
+        self.elsewhere = ""
         self.send_buffer: int | None = None
 
     def add(self, parent: Parent) -> None:
