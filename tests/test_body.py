@@ -283,3 +283,13 @@ class RequestBodyTests(SynchronousTestCase):
         cleaning.callback(None)
         self.assertEqual(told, [str(BodyLost()), "clean"])
         self.assertEqual(memory.route.failures, [])
+
+    def test_client_lost_and_nobody_cancels(self) -> None:
+        """
+        A reader that nobody cancels is told all the same.
+        """
+        line = self.memory.connect()
+        line.send(get(b"/", b"PUT", b"Content-Length: 9"))
+        reading = self.read()
+        line.leave()
+        self.failureResultOf(reading, BodyLost)

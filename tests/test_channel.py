@@ -249,7 +249,7 @@ class ClosingTests(SynchronousTestCase):
         for data, kept in (
             (get(), True),
             (get(b"/", b"GET", b"Connection: close"), False),
-            (get(b"/", b"GET", b"Connection: TE,Close"), False),
+            (get(b"/", b"GET", b"Connection: TE,\tClose , a"), False),
             (get(b"/", b"GET", b"Connection: a", b"Connection: close"), False),
             (get(b"/", b"GET", b"Connection: closed"), True),
             (b"GET / HTTP/1.0\r\n\r\n", False),

@@ -176,11 +176,13 @@ class HeaderTests(SynchronousTestCase):
         """
         A stray line end behind a request, as old clients send it, is no request.
         """
-        self.line.send(put(b"abc"))
-        line = self.memory.connect()
-        line.send(get() + b"\r\n")
+        together, apart = self.memory.connect(), self.line
+        together.send(get() + b"\r\n")
+        apart.send(get())
+        apart.send(b"\r\n")
         self.clock.advance(20)
-        self.assertEqual((codes(line.received()), line.closed), ([200], False))
+        for line in (together, apart):
+            self.assertEqual((codes(line.received()), line.closed), ([200], False))
 
     def test_slow_reader(self) -> None:
         """

@@ -186,3 +186,21 @@ class ReapingTests(WireTests):
         self.assertEqual(await self.client(work, receive_buffer=4096), b"b")
         self.assertFalse(requests[0].was_cut)
         self.assertEqual(site.transfers, set())
+
+    async def test_slow_reader_of_a_closing_connection(self) -> None:
+        """
+        A connection that is closing waits for a reader that has not read all.
+        """
+        clock = Clock()
+        data = bytes(20_000_000)
+        limits = Limits(stall_seconds=1000, linger_seconds=10)
+        self.serve(lambda request: data, limits, clock=clock)
+
+        def work(client: Client) -> bytes:
+            client.send(get(b"/", b"GET", b"Connection: close"))
+            client.head()
+            for _ in range(5):
+                blockingCallFromThread(reactor, clock.advance, 10)
+            return client.rest()
+
+        self.assertEqual(await self.client(work, receive_buffer=4096), data)

@@ -206,6 +206,20 @@ class DrainTests(SynchronousTestCase):
         self.close(line)
         self.assertEqual(self.successResultOf(drained), Drained(1, 0))
 
+    def test_begun(self) -> None:
+        """
+        So does the connection of an answer that had promised to keep it.
+        """
+        line = self.memory.connect()
+        line.send(get())
+        self.requests[0].setHeader(b"Content-Length", b"3")
+        self.requests[0].write(b"ab")
+        self.memory.site.drain(600)
+        self.requests[0].write(b"c")
+        self.requests[0].finish()
+        self.assertNotIn(b"Connection", line.received())
+        self.assertTrue(line.closed)
+
     def test_idle(self) -> None:
         """
         An idle connection is closed when it was idle for two seconds.

@@ -77,7 +77,7 @@ class Channel(HTTPChannel):
         self.gone = False
         self.waiting = True
         self.intake: Intake | None = None
-        self._closing = self._aborted = False
+        self._closing = False
         self._served = False
         self._in_headers = False
         self._line = NO_LINE
@@ -121,9 +121,7 @@ class Channel(HTTPChannel):
     def abort(self) -> None:
         """Break the connection, so that its reader sees it broken. Idempotent."""
         self.gone = True
-        if not self._aborted:
-            self._aborted = True
-            self.transport.abortConnection()
+        self.transport.abortConnection()
 
     def pauseProducing(self) -> None:
         self.full = True

@@ -196,8 +196,6 @@ class Request(server.Request):
                 announced=self._announced,
             )
             return
-        if not self.body.complete:
-            self.channel.persistent = False
         super().finish()
 
     def cut(self, failure: Failure | None = None) -> None:
