@@ -17,6 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import glancetx
 
+from .pages import names_in, read_table
+
 PACKAGE = Path(glancetx.__file__).parent
 HOME = Path(__file__).parent.parent
 PAGE = HOME / "docs" / "architecture.md"
@@ -113,13 +115,8 @@ class PageCase(SynchronousTestCase):
             yield within + name + kind.removesuffix(".py")
 
     def rows(self, header: str) -> list[list[list[str]]]:
-        """The rows of the table below a header, as the names in each cell."""
-        lines = self.text.partition(f"{header}\n")[2].splitlines()[1:]
-        table = lines[: next(i for i, line in enumerate(lines) if line[:1] != "|")]
-        return [
-            [re.findall("`([^`]+)`", cell) for cell in line.strip("|").split("|")]
-            for line in table
-        ]
+        """The rows of a table, as the names in each cell."""
+        return [[names_in(cell) for cell in row] for row in read_table(PAGE, header)]
 
     def room_of(self, path: str) -> str | None:
         """The room that a module is, or is in."""
