@@ -9,6 +9,7 @@ client's name for itself.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import RawIOBase
@@ -17,6 +18,8 @@ from attrs import frozen
 from twisted.logger import Logger
 
 __all__ = ["AccessLog", "Entry"]
+
+UNSAFE = re.compile(rb'[^\x20-\x7e]|["\\]')
 
 
 @frozen
@@ -57,10 +60,8 @@ class Entry:
 
 def _escape(text: bytes) -> str:
     """Only what is printable and cannot end a field, the rest as ``\\xNN``."""
-    return "".join(
-        chr(byte) if 0x20 <= byte < 0x7F and byte not in b'"\\' else f"\\x{byte:02x}"
-        for byte in text
-    )
+    safe = UNSAFE.sub(lambda match: b"\\x%02x" % match[0][0], text)
+    return safe.decode("ascii")
 
 
 def _now() -> datetime:

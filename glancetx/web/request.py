@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.interfaces import IProducer, IPushProducer
-from twisted.logger import Logger
+from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from twisted.web import server
 from twisted.web.http import NO_BODY_CODES, NO_CONTENT, datetimeToString
@@ -208,7 +208,8 @@ class Request(server.Request):
         if self.lost or self.finished:
             return
         if failure is None:
-            self._cut_short("{request_id} {path}: cut after {sent} bytes")
+            format = "{request_id} {path}: cut after {sent} bytes"
+            self._cut_short(format, LogLevel.warn)
             return
         self._cut_short(
             "{request_id} {path}: cut after {sent} bytes: {error}",
@@ -270,9 +271,12 @@ class Request(server.Request):
         if length and not self.bodiless:
             self._announced = int(length[0])
 
-    def _cut_short(self, format: str, **facts: Any) -> None:
+    def _cut_short(
+        self, format: str, level: Any = LogLevel.error, **facts: Any
+    ) -> None:
         self.was_cut = True
-        self.log.error(
+        self.log.emit(
+            level,
             format,
             request_id=self.request_id.decode("ascii"),
             path=self.path.decode("ascii"),

@@ -6,8 +6,8 @@ The site: its connections, its running requests, its log, and its end.
 
 from __future__ import annotations
 
+import typing
 from typing import Any
-from typing import Protocol as Typing
 
 from attrs import frozen
 from twisted.internet.defer import Deferred
@@ -29,7 +29,7 @@ from .sendfile import FileRequest
 __all__ = ["Drained", "Observer", "Site"]
 
 
-class Observer(Typing):
+class Observer(typing.Protocol):
     """Who counts."""
 
     def request_done(self, method: str, code: int, label: str | None) -> None:
