@@ -26,11 +26,36 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-__all__ = ["AnswerTooLarge", "GuardedEndpoint"]
+__all__ = ["AnswerTooLarge", "GuardedEndpoint", "Share"]
 
 
 class AnswerTooLarge(ConnectionAborted):
     """The headers of an answer are without end."""
+
+
+class Share:
+    """
+    Bounds what all connections together take from their sockets at once: as much as
+    was said for each while they are few, then less the more there are.
+    """
+
+    def __init__(self, together: int, least: int) -> None:
+        """:param least: bytes for each, however many they are."""
+        self._together = together
+        self._least = least
+        self._members = 0
+
+    def join(self) -> None:
+        """A connection was opened."""
+        self._members += 1
+
+    def leave(self) -> None:
+        """It is gone."""
+        self._members -= 1
+
+    def of(self, most: int) -> int:
+        """How many bytes a connection may take that was told ``most``."""
+        return min(most, max(self._least, self._together // self._members))
 
 
 class _Guard(ProtocolWrapper):
@@ -49,11 +74,15 @@ class _Guard(ProtocolWrapper):
     _sending = False
 
     def makeConnection(self, transport: ITransport) -> None:
-        socket: Any = transport
-        while isinstance(socket, ProtocolWrapper):  # TLS
-            socket = socket.transport
-        socket.bufferSize = self.factory.receive
+        self._socket: Any = transport
+        while isinstance(self._socket, ProtocolWrapper):  # TLS
+            self._socket = self._socket.transport
+        self.factory.share.join()
+        self._set_size()
         super().makeConnection(transport)
+
+    def _set_size(self) -> None:
+        self._socket.bufferSize = self.factory.share.of(self.factory.receive)
 
     def write(self, data: bytes) -> None:
         self._await()
@@ -101,11 +130,13 @@ class _Guard(ProtocolWrapper):
 
     def dataReceived(self, data: bytes) -> None:
         self._received += len(data)
+        self._set_size()
         super().dataReceived(data)
         if self._awaited and self._received > self.factory.header_bytes:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
+        self.factory.share.leave()
         if self._awaited and self._received > self.factory.header_bytes:
             reason = Failure(
                 AnswerTooLarge(
@@ -120,10 +151,15 @@ class _GuardFactory(WrappingFactory[_Guard]):
     noisy = False
 
     def __init__(
-        self, wrapped: IProtocolFactory, receive: int, header_bytes: int
+        self,
+        wrapped: IProtocolFactory,
+        receive: int,
+        header_bytes: int,
+        share: Share,
     ) -> None:
         super().__init__(wrapped)
         self.receive = receive
+        self.share = share
         self.header_bytes = header_bytes
 
 
@@ -133,15 +169,17 @@ class GuardedEndpoint:
     """
     Puts a guard on each connection of another endpoint.
 
-    :ivar receive: how many bytes are taken from a socket at once.
+    :ivar receive: how many bytes are taken from a socket at once, at most.
     :ivar header_bytes: how many the headers of an answer may have.
+    :ivar share: of all connections that are counted together.
     """
 
     wrapped: IStreamClientEndpoint
     receive: int
     header_bytes: int
+    share: Share
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        guards = _GuardFactory(factory, self.receive, self.header_bytes)
+        guards = _GuardFactory(factory, self.receive, self.header_bytes, self.share)
         connected: Deferred[Any] = self.wrapped.connect(guards)
         return connected.addCallback(lambda guard: guard.wrappedProtocol)

@@ -61,15 +61,18 @@ from zope.interface import implementer
 
 from .addresses import refusal
 from .errors import ConfigError, OriginUnavailable
-from .guard import AnswerTooLarge, GuardedEndpoint
+from .guard import AnswerTooLarge, GuardedEndpoint, Share
 from .limits import Limits
 from .streaming.answers import Unready
 
 __all__ = ["Outbound", "Peer", "Settings", "Unreachable"]
 
-#: Bytes taken from a socket at once. To relay a byte in chunks of 256 KiB costs twice
-#: the CPU; as much as this may be kept for each reader of a parent.
+#: Bytes taken from a socket at once, of which much is kept while its reader is slow:
+#: to relay a byte in chunks of 256 KiB costs twice the CPU. All connections together
+#: take less than so many, but each can take the least.
 RECEIVE = 1024 * 1024
+RECEIVE_TOGETHER = 8 * RECEIVE
+RECEIVE_LEAST = 64 * 1024
 
 #: Idle connections kept for each peer, and for how many seconds: less than our own
 #: servers wait (60 s), so that the caller is seldom the one surprised.
@@ -149,6 +152,7 @@ class _Endpoints:
     policy: IPolicyForHTTPS
     limits: Limits
     receive: int
+    share: Share
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         endpoint: IStreamClientEndpoint = HostnameEndpoint(
@@ -159,7 +163,9 @@ class _Endpoints:
             endpoint = wrapClientTLS(creator, endpoint)
         elif uri.scheme != b"http":
             raise SchemeNotSupported(f"no connections by {uri.scheme!r}")
-        return GuardedEndpoint(endpoint, self.receive, self.limits.header_bytes)
+        return GuardedEndpoint(
+            endpoint, self.receive, self.limits.header_bytes, self.share
+        )
 
 
 @implementer(IAgent)
@@ -239,6 +245,7 @@ class Outbound:
         self._reactor = reactor
         self._limits = limits
         self._pools: list[HTTPConnectionPool] = []
+        self._share = Share(RECEIVE_TOGETHER, RECEIVE_LEAST)
 
     def agent(self, peer: Settings, receive: int = RECEIVE) -> IAgent:
         """
@@ -247,7 +254,7 @@ class Outbound:
         It knows no time limit but that of connecting. By a proxy, ``https`` is the
         proxy's task, and ``ca_file`` then vouches for the proxy.
 
-        :param receive: how many bytes are taken from a socket at once.
+        :param receive: how many bytes are taken from a socket at once, at most.
         :returns: its requests fail with :class:`Unreachable` if the peer cannot be
             reached now, and with another :class:`OriginUnavailable` if it may not be
             reached, is not to be trusted, or answers no HTTP.
@@ -262,6 +269,7 @@ class Outbound:
             _policy(peer.ca_file),
             self._limits,
             receive,
+            self._share,
         )
         agent: IAgent
         if peer.proxy is None:

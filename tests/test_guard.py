@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from glancetx.answers import drop
+from glancetx.guard import Share
 from glancetx.limits import Limits
+from glancetx.outbound import RECEIVE, RECEIVE_TOGETHER, Peer
 
 from .agents import FakeTestCase
 
@@ -32,6 +35,41 @@ class EndlessBody:
         """Nothing is written but by the test."""
 
     resumeProducing = stopProducing = pauseProducing
+
+
+class ShareTests(SynchronousTestCase):
+    """What connections take from their sockets at once, all together."""
+
+    def test_few(self) -> None:
+        """
+        While they are few, each takes as much as it was told.
+        """
+        share = Share(together=1000, least=10)
+        for _ in range(4):
+            share.join()
+        self.assertEqual(share.of(250), 250)
+
+    def test_many(self) -> None:
+        """
+        More of them share what all may take, and some that leave make room.
+        """
+        share = Share(together=1000, least=10)
+        for _ in range(8):
+            share.join()
+        self.assertEqual(share.of(250), 125)
+        for _ in range(4):
+            share.leave()
+        self.assertEqual(share.of(250), 250)
+
+    def test_least(self) -> None:
+        """
+        However many they are, each can take the least, but never more than it was told.
+        """
+        share = Share(together=1000, least=10)
+        for _ in range(500):
+            share.join()
+        self.assertEqual(share.of(250), 10)
+        self.assertEqual(share.of(5), 5)
 
 
 class GuardTests(FakeTestCase):
@@ -66,6 +104,26 @@ class GuardTests(FakeTestCase):
         self.make(["127.0.0.1"])
         self.get("https://glance.example.com/")
         self.assertEqual(self.reactor.accept().bufferSize, 65432)
+
+    def test_receive_size_of_many(self) -> None:
+        """
+        Connections share what all may take; one that is lost leaves its part.
+        """
+        self.make()
+        self.agent = self.outbound.agent(Peer("global"))
+        transports = []
+        for _ in range(16):
+            self.get("http://127.0.0.1/").addErrback(lambda _: None)
+            transports.append(self.reactor.accept())
+        self.transport = transports[0]
+        self.assertEqual(self.transport.bufferSize, RECEIVE)
+        self.send(b"HTTP/1.1 200 OK\r\n")
+        self.assertEqual(self.transport.bufferSize, RECEIVE_TOGETHER // 16)
+        for transport in transports[1:9]:
+            transport.abortConnection()
+        self.reactor.advance(0)
+        self.send(b"Content-Length: 5\r\n")
+        self.assertEqual(self.transport.bufferSize, RECEIVE)
 
     def test_endless_headers(self) -> None:
         """
