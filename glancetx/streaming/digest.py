@@ -16,11 +16,14 @@ from twisted.python.threadpool import ThreadPool
 
 __all__ = ["Digests", "Hashing"]
 
-JOB = 512 * 1024
+JOB = 1024 * 1024
 """Bytes that are worth a thread's turn."""
 
-BACKLOG = 1024 * 1024
-"""Bytes that may wait for their turn before the source must be held back."""
+BACKLOG = 2 * JOB
+"""
+Bytes that may wait for their turn before the source must be held back: one job that is
+being done, and one that follows it at once.
+"""
 
 
 class _Hash:
