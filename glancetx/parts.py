@@ -56,22 +56,6 @@ class Parts:
     site: Site
 
 
-class _Counting:
-    """Counts what a site observes; bytes sent are counted by layout, where they are."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def request_done(self, method: str, code: int, label: str | None) -> None:
-        self._metrics.request(method, code)
-
-    def received(self, count: int) -> None:
-        self._metrics.received(count)
-
-    def sent(self, count: int, label: str | None) -> None:
-        pass
-
-
 def compose(config: Config, reactor: Any) -> Parts:
     """
     Make the parts of a server. Connects to nothing and starts no thread.
@@ -102,7 +86,7 @@ def compose(config: Config, reactor: Any) -> Parts:
         reactor,
         files,
         config.server.access_log,
-        _Counting(metrics),
+        metrics,
     )
     site.noisy = False
     metrics.watch_transfers(lambda: len(site.transfers))

@@ -20,7 +20,6 @@ from glancetx import layouts
 from glancetx.image import Digest, Image, Location, Pin, Status, Visibility
 from glancetx.layouts import Layout, Manifest
 from glancetx.limits import Limits
-from glancetx.metrics import Metrics
 from glancetx.streaming.gather import Local, read
 from glancetx.streaming.player import Player
 from glancetx.testing.memory import MemoryPiece, Shelf
@@ -84,7 +83,7 @@ def make_layout(kind: str, chain: Sequence[bytes]) -> Layout:
 
 def fetch(layout: Layout, *headers: bytes) -> tuple[int, dict[bytes, bytes], bytes]:
     """What a site in memory answers to a GET of a layout."""
-    sender = Sender(InlinePlayer(), Limits(), Metrics())
+    sender = Sender(InlinePlayer(), Limits())
 
     async def answer(request: Request) -> None:
         body = await sender.send(request, layout, {})

@@ -126,10 +126,10 @@ class LifeTests(SynchronousTestCase):
         """
         line = self.memory.connect()
         line.send(put(b"abc"))
-        self.requests[0].label = "own"
+        self.requests[0].layout = "own"
         self.finish(self.requests[0], b"abcde")
         line.send(get(b"//"))
-        self.assertEqual(self.counts.done, [("PUT", 200, "own"), ("-", 400, None)])
+        self.assertEqual(self.counts.done, [("PUT", 200), ("-", 400)])
         self.assertEqual(self.counts.bytes_received, 3)
         self.assertEqual(self.counts.bytes_sent, {"own": 5})
 

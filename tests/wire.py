@@ -81,18 +81,18 @@ class Counts:
     """An observer that remembers."""
 
     def __init__(self) -> None:
-        self.done: list[tuple[str, int, str | None]] = []
+        self.done: list[tuple[str, int]] = []
         self.bytes_received = 0
-        self.bytes_sent: dict[str | None, int] = {}
+        self.bytes_sent: dict[str, int] = {}
 
-    def request_done(self, method: str, code: int, label: str | None) -> None:
-        self.done.append((method, code, label))
+    def request(self, method: str, code: int) -> None:
+        self.done.append((method, code))
 
     def received(self, count: int) -> None:
         self.bytes_received += count
 
-    def sent(self, count: int, label: str | None) -> None:
-        self.bytes_sent[label] = self.bytes_sent.get(label, 0) + count
+    def sent(self, layout: str, count: int) -> None:
+        self.bytes_sent[layout] = self.bytes_sent.get(layout, 0) + count
 
 
 class Memory:

@@ -40,14 +40,14 @@ def make_resource(
     app = Klein()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    sender = Sender(player, limits, metrics)
+    sender = Sender(player, limits)
     for prefix in ("", "/v1"):
         ImageRoutes(images, own, sender, limits).add_to(app, prefix)
         ChainRoutes(images, own, sender, metrics).add_to(app, prefix)
     StatusRoutes(metrics).add_to(app)
 
     @app.handle_errors(Exception)
-    def failed(request: IRequest, failure: Failure) -> bytes:
+    def failed(request: IRequest, failure: Failure) -> bytes | None:
         return answer_failure(cast(Request, request), failure)
 
     return app.resource()

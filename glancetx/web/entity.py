@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from uuid import uuid4
 
 from attrs import frozen
-from twisted.python.failure import Failure
 from twisted.web.http import datetimeToString
 
 from glancetx.errors import ReaderGone
 from glancetx.image import Digest
 from glancetx.layouts import Layout
 from glancetx.limits import Limits
-from glancetx.metrics import Metrics
 from glancetx.streaming.player import Player
 from glancetx.streaming.segments import Literal, Segment
 
@@ -50,10 +48,9 @@ class _Cut:
 class Sender:
     """Answers GET and HEAD with layouts."""
 
-    def __init__(self, player: Player, limits: Limits, metrics: Metrics) -> None:
+    def __init__(self, player: Player, limits: Limits) -> None:
         self._player = player
         self._limits = limits
-        self._metrics = metrics
 
     async def send(
         self, request: Request, layout: Layout, headers: Mapping[bytes, bytes]
@@ -89,17 +86,13 @@ class Sender:
 
     async def _play(self, request: Request, layout: Layout, cut: _Cut) -> None:
         playback = await self._player.open(cut.segments)
+        request.layout = layout.kind
         try:
             await playback.play(request)
         except ReaderGone:
             return
-        except Exception:
-            if not request.startedWriting:
-                raise
-            request.cut(Failure())
         finally:
             playback.close()
-            self._metrics.sent(layout.kind, request.sentLength)
 
     def _cut(self, request: Request, layout: Layout) -> _Cut | None:
         size = layout.segments.length

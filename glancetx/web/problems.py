@@ -40,13 +40,16 @@ RETRY_SECONDS = 5
 """When a client may ask again that was told 503."""
 
 
-def answer_failure(request: Request, failure: Failure) -> bytes:
-    """Turn what a route raised into an answer; nothing was written yet."""
+def answer_failure(request: Request, failure: Failure) -> bytes | None:
+    """Turn what a route raised into an answer, or cut the one that has begun."""
     error = failure.value
+    if request.startedWriting:
+        request.cut(failure)
+        return None
     if isinstance(error, HTTPException):
         return _routing_problem(request, error)
     status = next((STATUS[one] for one in type(error).mro() if one in STATUS), None)
-    if status in (None, 500):
+    if status in (None, 500) and not failure.check(errors.ReaderGone):
         request_id = request.request_id.decode("ascii")
         log.failure("request {request_id} failed", failure, request_id=request_id)
     message = "the server made a mistake; its log says more"

@@ -60,7 +60,7 @@ class Request(server.Request):
 
     :ivar body: what the client sends; see :class:`Body`.
     :ivar request_id: on every answer and in every log line of this request.
-    :ivar label: what the route calls this answer in metrics, such as its layout.
+    :ivar layout: what of an image the answer sends, if it sends an image.
     :ivar was_cut: the connection ended before the answer did.
     """
 
@@ -69,7 +69,7 @@ class Request(server.Request):
     channel: Channel
     body: Body
     request_id = b""
-    label: str | None = None
+    layout: str | None = None
     was_cut = False
     began: float = 0
     routed = False

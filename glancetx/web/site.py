@@ -30,16 +30,16 @@ __all__ = ["Drained", "Observer", "Site"]
 
 
 class Observer(typing.Protocol):
-    """Who counts."""
+    """Who counts, once for each request."""
 
-    def request_done(self, method: str, code: int, label: str | None) -> None:
+    def request(self, method: str, code: int) -> None:
         """An answer is over, complete or cut."""
 
     def received(self, count: int) -> None:
-        """So many bytes of a body came, in all of one request."""
+        """So many bytes of a body came."""
 
-    def sent(self, count: int, label: str | None) -> None:
-        """So many bytes of an answer's body were sent, in all of one request."""
+    def sent(self, layout: str, count: int) -> None:
+        """So many bytes of a layout were sent."""
 
 
 @frozen
@@ -154,10 +154,10 @@ class Site(server.Site):
             )
         )
         if self._observer is not None:
-            method = request.method.decode("ascii")
-            self._observer.request_done(method, request.code, request.label)
+            self._observer.request(request.method.decode("ascii"), request.code)
             self._observer.received(request.body.received)
-            self._observer.sent(request.sentLength, request.label)
+            if request.layout is not None:
+                self._observer.sent(request.layout, request.sentLength)
 
     def refused(
         self,
@@ -184,7 +184,7 @@ class Site(server.Site):
             )
         )
         if self._observer is not None:
-            self._observer.request_done("-", refusal.code, None)
+            self._observer.request("-", refusal.code)
 
     def drain(self, seconds: float) -> Deferred[Drained]:
         """
