@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,8 +239,8 @@ class VerifierTests(SynchronousTestCase):
             self.assertEqual(bench.received, b"")
 
     @untimed
-    @given(st.data())
-    def test_any(self, data: st.DataObject) -> None:
+    @given(st.data(), st.booleans(), st.integers(0, 2**32))
+    def test_any(self, data: st.DataObject, eager: bool, seed: int) -> None:
         """
         However chunks, proofs and pauses fall: what passes is what came, in order,
         and nothing of the last chunk of a wrong span.
@@ -252,14 +253,15 @@ class VerifierTests(SynchronousTestCase):
             Check(*span, WRONG) if span == wrong else check(whole, *span)
             for span in spans
         ]
-        bench = Bench(checks, eager=data.draw(st.booleans()))
-        steps = st.sampled_from(["take", "take", "run", "hold", "release"])
+        bench = Bench(checks, eager=eager)
+        random = Random(seed)
+        steps = ["take", "take", "run", "hold", "release"]
         while bench.taken < len(whole):
-            size = data.draw(st.integers(1, 9))
-            bench.do(data.draw(steps), whole[bench.taken : bench.taken + size])
+            stop = bench.taken + random.randint(1, 9)
+            bench.do(random.choice(steps), whole[bench.taken : stop])
         drained = bench.verifier.drained()
         while bench.threads.jobs or bench.verifier.held:
-            bench.do(data.draw(steps))
+            bench.do(random.choice(steps))
         if wrong is None:
             self.successResultOf(drained)
             self.assertEqual(bench.received, whole)

@@ -11,17 +11,20 @@ a lane. The next such piece is asked for while the present one comes to its end.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
 from typing import TypeAlias
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IReactorFromThreads
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from txaio.tx import as_future
 
-from glancetx.interfaces import IFileConsumer, IFilePiece, IPiece
+from glancetx.interfaces import IFileConsumer, IFilePiece
 
 from .gather import FileSlice, Local, jobs, read
 from .lane import Lane, Stage
@@ -91,24 +94,25 @@ class Playback:
     def __init__(self, player: Player, segments: Sequence[Segment]) -> None:
         self._player = player
         self._segments = segments
-        self._files: dict[IPiece, int] = {}
+        self._files: dict[int, int] = {}  # by id(): a piece may be unhashable
         self._lanes: dict[int, Lane] = {}
-        self._reading: Deferred[bytes] = succeed(b"")
+        self._reading = 0
+        self._closed = False
 
     async def open(self) -> None:
         """Open the files; see :meth:`Player.open`."""
         for segment in self._segments:
             piece = segment.piece if isinstance(segment, Slice) else None
-            if IFilePiece.providedBy(piece) and piece not in self._files:
-                self._files[piece] = await as_future(piece.open)
+            if IFilePiece.providedBy(piece) and id(piece) not in self._files:
+                self._files[id(piece)] = await as_future(piece.open)
 
     def close(self) -> None:
         """Give everything back. Idempotent."""
-        for lane in self._lanes.values():
+        self._closed = True
+        self._close_files()
+        lanes, self._lanes = self._lanes, {}
+        for lane in lanes.values():
             lane.stop()
-        self._lanes = {}
-        files, self._files = self._files, {}
-        self._reading.addBoth(lambda _: _close_all(files.values()))
 
     async def play(self, consumer: IConsumer) -> None:
         """
@@ -123,6 +127,7 @@ class Playback:
         self._stage = Stage(consumer)
         try:
             for number, step in enumerate(self._steps):
+                await self._stage.ready()
                 await self._play(number, step)
         finally:
             self._stage.leave()
@@ -145,8 +150,8 @@ class Playback:
 
     def _local(self) -> Iterator[Local | Slice]:
         for segment in self._segments:
-            if isinstance(segment, Slice) and segment.piece in self._files:
-                fd = self._files[segment.piece]
+            if isinstance(segment, Slice) and id(segment.piece) in self._files:
+                fd = self._files[id(segment.piece)]
                 yield FileSlice(fd, segment.start, segment.stop)
             else:
                 yield segment
@@ -164,7 +169,6 @@ class Playback:
         consumer: IFileConsumer = self._stage.consumer  # type: ignore[assignment]
         middle = max(step.start, step.stop - AHEAD)
         if middle > step.start:
-            await self._stage.ready()
             await consumer.sendfile(step.fd, step.start, middle)
         self._ask_ahead(number, middle - step.start)
         await self._stage.ready()
@@ -173,36 +177,54 @@ class Playback:
     async def _write(self, number: int, step: _Gathered) -> None:
         written = 0
         coming: Deferred[bytes] | None = None
-        for job in (*jobs(step.parts), None):
-            reading, coming = coming, self._read(job) if job is not None else None
-            data = await reading if reading is not None else b""
-            for offset in range(0, len(data), WRITE):
-                await self._stage.ready()
-                self._stage.consumer.write(data[offset : offset + WRITE])
-            written += len(data)
-            self._ask_ahead(number, written)
+        try:
+            for job in chain(jobs(step.parts), [None]):
+                reading, coming = coming, self._read(job) if job is not None else None
+                data = await reading if reading is not None else b""
+                for offset in range(0, len(data), WRITE):
+                    await self._stage.ready()
+                    self._stage.consumer.write(data[offset : offset + WRITE])
+                written += len(data)
+                self._ask_ahead(number, written)
+        finally:
+            if coming is not None:
+                coming.addErrback(lambda _: None)
 
     def _read(self, job: Sequence[Local]) -> Deferred[bytes]:
-        self._reading = self._player.read(job)
-        return self._reading
+        """
+        Read a job's bytes in a thread. Whoever waits may give up, but until the
+        thread is done the files stay open: their numbers may be given to others.
+        """
+        answer: Deferred[bytes] = Deferred()
+
+        def done(result: bytes | Failure) -> None:
+            self._reading -= 1
+            self._close_files()
+            answer.callback(result)
+
+        self._reading += 1
+        self._player.read(job).addBoth(done)
+        return answer
+
+    def _close_files(self) -> None:
+        if self._closed and not self._reading:
+            files, self._files = self._files, {}
+            for fd in files.values():
+                os.close(fd)
 
     def _lane(self, number: int) -> Lane:
         if number not in self._lanes:
             step = self._steps[number]
             assert isinstance(step, Slice)
-            written = 0
-
-            def wrote(count: int) -> None:
-                nonlocal written
-                written += count
-                self._ask_ahead(number, written)
-
-            self._lanes[number] = lane = Lane(self._stage, wrote)
-            lane.begin(step)
+            lane = Lane(self._stage, step, partial(self._ask_ahead, number))
+            self._lanes[number] = lane
+            lane.begin()
         return self._lanes[number]
 
     def _ask_ahead(self, number: int, written: int) -> None:
         """Ask the next piece to begin, if this step is nearly over."""
+        if self._stage.gone:  # it may have left on the very last chunk
+            return
         position = self._begins[number] + written
         following = number + 1
         while following < len(self._steps):
@@ -212,8 +234,3 @@ class Playback:
                 self._lane(following)
                 return
             following += 1
-
-
-def _close_all(files: Iterable[int]) -> None:
-    for fd in files:
-        os.close(fd)
