@@ -61,7 +61,7 @@ class RelayTcpTestCase(TcpTestCase):
         threads = ThreadPool(0, 2)
         threads.start()
         self.addCleanup(threads.stop)
-        self.digests = Digests(reactor, threads)
+        self.digests = Digests(reactor, threads)  # type: ignore[arg-type]
         self.data = DATA
         self.consumer = RecordingConsumer()
         self.breaks: list[tuple[int, Cut]] = []
