@@ -158,6 +158,7 @@ class _GuardFactory(WrappingFactory[_Guard]):
         share: Share,
     ) -> None:
         super().__init__(wrapped)
+        wrapped.noisy = False  # type: ignore[attr-defined]  # two lines a connection
         self.receive = receive
         self.share = share
         self.header_bytes = header_bytes

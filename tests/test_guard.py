@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
@@ -96,6 +97,17 @@ class GuardTests(FakeTestCase):
         """
         self.connect()
         self.assertEqual(self.transport.bufferSize, 65432)
+
+    def test_quiet(self) -> None:
+        """
+        Connections come and go without a line in the log.
+        """
+        with capturedLogs() as events:
+            self.connect()
+            self.transport.abortConnection()
+            self.reactor.advance(0)
+        self.failureResultOf(self.d)
+        self.assertEqual(events, [])
 
     def test_receive_size_with_tls(self) -> None:
         """
