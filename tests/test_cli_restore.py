@@ -175,6 +175,24 @@ class RestoreTests(ServerCase):
         self.assertEqual(file.read_bytes(), (folder / "snap.qcow2").read_bytes())
         self.assertIn("glancetx restore", done.err)
 
+    async def test_no_file(self) -> None:
+        """
+        A pipe or a link is neither read nor replaced, whatever the options.
+        """
+        _, zone, image, folder = await self.chain()
+        at = ("--server", zone.url)
+        for number, options in enumerate([(), ("--force",), ("--resume", "--force")]):
+            pipe, link = folder / f"pipe{number}", folder / f"link{number}.part"
+            os.mkfifo(pipe)
+            link.symlink_to(folder / "snap.qcow2")
+            for path, output in ((pipe, pipe), (link, link.with_suffix(""))):
+                words = ("download", image, "-o", str(output), *options)
+                done = await run_command(*words, *at)
+                self.assertEqual(done.code, 1)
+                self.assertIn(f"{path} is there already, and no file", done.err)
+            self.assertTrue(pipe.is_fifo())
+            self.assertTrue(link.is_symlink())
+
     async def test_usage(self) -> None:
         """
         What cannot be meant is status 2.

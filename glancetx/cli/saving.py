@@ -7,6 +7,7 @@ Streams of the client into files, or into a pipe.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -49,7 +50,8 @@ async def save(
     :param what: what a bar calls it.
     :param resume: go on with what an earlier attempt left.
     :param force: replace what has such a name and is something else.
-    :raises Failed: if there is such a file, and it may not be replaced.
+    :raises Failed: if there is such a file, and it may not be replaced; if what is
+        there is no file, it never may.
     :raises PieceCorrupt: if what came, or was left, is not what it should be.
     """
     threads = pipe_thread()
@@ -58,6 +60,7 @@ async def save(
         return deferToThreadPool(session.reactor, threads, function, *args)
 
     try:
+        _require_files(files)
         start = Start()
         if resume:
             start = await threaded(find_start, files, force)
@@ -79,6 +82,17 @@ async def save(
                 raise
     finally:
         threads.stop()
+
+
+def _require_files(files: Sequence[PieceFile]) -> None:
+    """
+    See that no device, pipe or link is read as what is left, nor replaced by a file.
+
+    :raises Failed: if there is one.
+    """
+    for path in [path for file in files for path in (file.path, file.part)]:
+        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+            raise Failed(f"{path} is there already, and no file; choose another name")
 
 
 def _refuse_existing(files: Sequence[PieceFile]) -> None:
