@@ -7,8 +7,13 @@ The one-call door of a whole server: what goes in, what comes out, what is refus
 from __future__ import annotations
 
 import hashlib
+import os
 from base64 import b64encode
+from typing import Any
 from uuid import uuid4
+
+from glancetx.errors import CatalogueUnavailable, NoSuchPiece
+from glancetx.image import Image
 
 from .servers import Reply, RunningServer, ServerCase
 from .wire import Client, get
@@ -135,6 +140,27 @@ class CreateTests(DoorCase):
         found = (await self.zone.ask("GET", "/images/detail")).json["images"]
         self.assertEqual([image["status"] for image in found], ["queued"])
         self.assertEqual(self.zone.pieces(), [])
+
+    async def test_parts(self) -> None:
+        """
+        A part of a body, or a coded one, is not taken for the image.
+        """
+        await self.start()
+        image_id = await self.zone.add(None)
+        for name, value in [
+            ("Content-Range", "bytes 100-199/200"),
+            ("Content-Encoding", "gzip"),
+            ("Content-Encoding", "identity, br"),
+        ]:
+            for method, path in [("POST", "/images"), ("PUT", f"/images/{image_id}")]:
+                headers = RAW | {name: value}
+                reply = await self.zone.ask(method, path, headers, DATA)
+                self.assert_problem(reply, 400, name)
+        found = (await self.zone.ask("GET", "/images/detail")).json["images"]
+        self.assertEqual([image["status"] for image in found], ["queued"])
+        plain = RAW | {"Content-Encoding": "identity"}
+        reply = await self.zone.ask("PUT", f"/images/{image_id}", plain, DATA)
+        self.assertEqual(reply.code, 200)
 
     async def test_right_promises(self) -> None:
         """
@@ -293,6 +319,76 @@ class ReadTests(DoorCase):
         self.assert_problem(await self.zone.ask("GET", "/nowhere"), 404)
 
 
+class TroubleTests(DoorCase):
+    """What goes wrong between the catalogue and the store."""
+
+    async def test_deleted_meanwhile(self) -> None:
+        """
+        An image that is deleted while it is looked up is not here, and no mistake.
+        """
+        await self.start()
+        images = self.zone.parts.images
+        for name, path in [
+            ("open", ""),
+            ("open_chain", "/stream"),
+            ("open_chain", "/chain.tar"),
+        ]:
+            image_id = await self.zone.add(DATA)
+            found = getattr(images, name)
+
+            async def late(image: Image, found: Any = found) -> Any:
+                pieces = await found(image)
+                await images.remove(image.id)
+                return pieces
+
+            patch = self.patch(images, name, late)
+            reply = await self.zone.ask("GET", f"/images/{image_id}{path}")
+            patch.restore()
+            self.assert_problem(reply, 404, image_id)
+
+    async def test_lost_piece(self) -> None:
+        """
+        A piece that is lost is our mistake: the image is still here.
+        """
+        await self.start()
+        image_id = await self.zone.add(DATA)
+        (piece,) = self.zone.pieces()
+        os.remove(piece)
+        for path in ("", "/stream", "/chain.tar"):
+            reply = await self.zone.ask("GET", f"/images/{image_id}{path}")
+            self.assert_problem(reply, 500)
+        self.assertEqual(len(self.flushLoggedErrors(NoSuchPiece)), 3)
+
+    async def test_undone_later(self) -> None:
+        """
+        A failed upload that the catalogue does not let us undo is undone before the
+        next upload or deletion: its image does not stay saving.
+        """
+        await self.start()
+        catalogue = self.zone.parts.catalogue
+
+        async def full(*arguments: Any) -> None:
+            raise CatalogueUnavailable("database or disk is full")
+
+        for method, body, code in [("PUT", DATA, 200), ("DELETE", None, 204)]:
+            image_id = await self.zone.add(None)
+            path = f"/images/{image_id}"
+            patches = [
+                self.patch(catalogue, name, full) for name in ("commit", "abandon")
+            ]
+            self.assert_problem(await self.zone.ask("PUT", path, body=DATA), 503)
+            self.assert_problem(await self.zone.ask(method, path, body=body), 503)
+            for patch in patches:
+                patch.restore()
+            shown = await self.show(image_id)
+            self.assertEqual(shown.headers["x-image-meta-status"], "saving")
+            reply = await self.zone.ask(method, path, body=body)
+            self.assertEqual(reply.code, code)
+        self.assertEqual(len(self.zone.pieces()), 1)
+        self.assertEqual(await catalogue.leftovers(), [])
+        self.assertEqual(len(self.flushLoggedErrors(CatalogueUnavailable)), 2)
+
+
 class RemoveTests(DoorCase):
     """``DELETE /images/ID``"""
 
@@ -387,6 +483,9 @@ class ListTests(DoorCase):
             ("size_min=big", "size_min"),
             ("colour=red", "colour"),
             ("name=a&name=b", "name"),
+            ("name=%ff", "name: must be UTF-8"),
+            ("na%ffme=a", "na\\xffme: must be UTF-8"),
+            ("&".join(f"property-p{n}=1" for n in range(65)), "property-*"),
         ]:
             reply = await self.zone.ask("GET", f"/images?{query}")
             self.assert_problem(reply, 400, word)

@@ -70,6 +70,7 @@ class Images:
         self._presence = presence
         self._now = now
         self._tasks = Tasks()
+        self._owed: list[tuple[str, Location]] = []
 
     async def create(self, draft: Draft) -> Image:
         """
@@ -164,6 +165,7 @@ class Images:
 
     async def _store(self, image_id: str, source: Source, expected: Expected) -> Image:
         expected.check_length(source.length)
+        await self._undo_owed()
         await self._require_formats(image_id)
         location = Location(self._stores.default.name, uuid4().hex)
         await self._catalogue.begin(image_id, location, self._presence.process_id)
@@ -180,6 +182,7 @@ class Images:
         return await self._commit(image_id, location, received)
 
     async def _remove(self, image_id: str) -> None:
+        await self._undo_owed()
         image = await self._catalogue.delete(image_id)
         if image.location is not None:
             await self._discard(image.location)
@@ -215,23 +218,42 @@ class Images:
 
     async def _undo(self, image_id: str, location: Location) -> bool:
         """
-        Back to queued, without bytes; what cannot be undone now is left to a scrub.
+        Back to queued, without bytes; tried again later if the catalogue is in the way.
 
         :returns: whether the upload failed indeed: a commit may have been done
             though its answer was lost.
         """
         try:
+            return await self._give_up(image_id, location)
+        except GlancetxError:
+            self._owed.append((image_id, location))
+            self.log.failure(
+                "image {image_id}: the failed upload could not be undone; "
+                "the next upload or deletion here, or the next start, will do it",
+                image_id=image_id,
+            )
+            return True
+
+    async def _undo_owed(self) -> None:
+        """
+        Undo what could not be undone before: no image stays saving for nobody.
+
+        :raises CatalogueUnavailable: if it is in the way still.
+        """
+        while self._owed:
+            image_id, location = self._owed.pop()
+            try:
+                await self._give_up(image_id, location)
+            except GlancetxError:
+                self._owed.append((image_id, location))
+                raise
+
+    async def _give_up(self, image_id: str, location: Location) -> bool:
+        try:
             await self._catalogue.abandon(image_id, location)
         except WrongState:
             return False
-        except GlancetxError:
-            self.log.failure(
-                "image {image_id}: the failed upload could not be undone; "
-                "the scrub at the next start will do it",
-                image_id=image_id,
-            )
-        else:
-            await self._discard(location)
+        await self._discard(location)
         return True
 
     async def _discard(self, location: Location) -> None:

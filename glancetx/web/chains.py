@@ -9,8 +9,9 @@ from __future__ import annotations
 from klein import Klein
 
 from glancetx import layouts
+from glancetx.errors import NoSuchPiece
 from glancetx.image import Image, Pin
-from glancetx.layouts import Manifest
+from glancetx.layouts import Layout, Manifest
 from glancetx.library.images import Images
 from glancetx.metrics import Metrics
 from glancetx.uris import Names
@@ -53,7 +54,7 @@ class ChainRoutes:
         image = await self._images.find(checked_id(image_id))
         pieces = await self._images.open_chain(image)
         self._metrics.chain(len(pieces))
-        return await self._sender.send(request, layouts.stream(image, pieces), {})
+        return await self._send(request, image, layouts.stream(image, pieces))
 
     async def tar(self, request: Request, image_id: str) -> bytes | None:
         """``GET /images/ID/chain.tar``: the manifest, then each piece as a member."""
@@ -61,7 +62,16 @@ class ChainRoutes:
         pieces = await self._images.open_chain(image)
         self._metrics.chain(len(pieces))
         layout = layouts.tar(image, pieces, self._manifest(image))
-        return await self._sender.send(request, layout, {})
+        return await self._send(request, image, layout)
+
+    async def _send(
+        self, request: Request, image: Image, layout: Layout
+    ) -> bytes | None:
+        try:
+            return await self._sender.send(request, layout, {})
+        except NoSuchPiece:
+            await self._images.find(image.id)  # not here if it was deleted meanwhile
+            raise
 
     def _manifest(self, image: Image) -> Manifest:
         return Manifest(image, self._uri)

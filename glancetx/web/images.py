@@ -14,7 +14,7 @@ from attrs import evolve
 from klein import Klein
 
 from glancetx import layouts
-from glancetx.errors import BadValue, GlancetxError, NoSuchImage
+from glancetx.errors import BadValue, GlancetxError, NoSuchImage, NoSuchPiece
 from glancetx.image import Image, Pin, Status
 from glancetx.library.images import Images
 from glancetx.library.uploads import Expected
@@ -65,6 +65,7 @@ class ImageRoutes:
                 "x-image-meta-disk_format",
                 "must be given: raw, qcow2, vmdk, vhd, vhdx, vdi, iso ...",
             )
+        _require_whole(request)
         if request.body.expected:
             expected.check_length(request.body.length)
         elif expected != Expected():
@@ -85,6 +86,7 @@ class ImageRoutes:
 
     async def store(self, request: Request, image_id: str) -> bytes:
         """``PUT /images/ID``: the bytes of a queued record."""
+        _require_whole(request)
         expected = read_expected(request.requestHeaders)
         image = await self._images.store(checked_id(image_id), request.body, expected)
         return answer_json(request, {"image": self._json(image)})
@@ -101,7 +103,11 @@ class ImageRoutes:
             return b""
         piece = await self._images.open(image)
         layout = layouts.own(image, piece)
-        return await self._sender.send(request, layout, metadata)
+        try:
+            return await self._sender.send(request, layout, metadata)
+        except NoSuchPiece:
+            await self._images.find(image.id)  # not here if it was deleted meanwhile
+            raise
 
     async def list(self, request: Request) -> bytes:
         """``GET /images``: a page of images, the few facts of each."""
@@ -131,6 +137,20 @@ class ImageRoutes:
 
     def _json(self, image: Image) -> dict[str, Any]:
         return to_json(image, self._own.uri(image.id), parent_uri(image, self._own))
+
+
+def _require_whole(request: Request) -> None:
+    """
+    Take no part of a body, nor a coded one, for the image (RFC 9110, 9.3.4 and 8.4).
+
+    :raises BadValue: if the client says that its body is one.
+    """
+    headers = request.requestHeaders
+    if headers.hasHeader(b"Content-Range"):
+        raise BadValue("Content-Range", "uploads cannot be resumed; send all bytes")
+    codings = b",".join(headers.getRawHeaders(b"Content-Encoding", []))
+    if codings.strip().lower() not in (b"", b"identity"):
+        raise BadValue("Content-Encoding", "send the bytes as they are, not encoded")
 
 
 def parent_uri(image: Image, own: Names) -> str | None:

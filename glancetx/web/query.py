@@ -21,6 +21,7 @@ __all__ = ["next_page", "read_query"]
 PROPERTY = "property-"
 TEXTS = {"name", "status", "disk_format", "container_format", "marker"}
 NUMBERS = {"size_min", "size_max", "limit"}
+MOST_PROPERTIES = 64
 
 Arguments = Mapping[bytes, Sequence[bytes]]
 
@@ -43,6 +44,8 @@ def read_query(arguments: Arguments, limits: Limits) -> Query:
         else:
             known = ", ".join(sorted(TEXTS | NUMBERS | {"property-*"}))
             raise BadValue(name, f"is not known; there are {known}")
+    if len(properties) > MOST_PROPERTIES:
+        raise BadValue("property-*", f"is given more than {MOST_PROPERTIES} times")
     facts["limit"] = min(facts["limit"], limits.list_limit)
     return Query(properties=properties, **facts)
 
@@ -59,7 +62,8 @@ def _texts(arguments: Arguments) -> list[tuple[str, str]]:
         try:
             name, texts = raw.decode("utf-8"), [v.decode("utf-8") for v in values]
         except UnicodeDecodeError:
-            raise BadValue(repr(raw), "must be UTF-8") from None
+            name = raw.decode("utf-8", "backslashreplace")
+            raise BadValue(name, "must be UTF-8") from None
         if len(texts) > 1:
             raise BadValue(name, "is given more than once")
         found.append((name, texts[0]))
