@@ -105,8 +105,8 @@ class TasksTests(SynchronousTestCase):
         d = self.tasks.run(self.work(waits)).addCallback(order.append)
         settled = self.settled().addCallback(lambda _: order.append("settled"))
         waits.callback(None)
-        for one in (d, settled):
-            self.successResultOf(one)
+        self.successResultOf(d)
+        self.successResultOf(settled)
         self.assertEqual(order, ["done", "settled"])
 
     def test_followed(self) -> None:
@@ -136,5 +136,6 @@ class TasksTests(SynchronousTestCase):
         self.assertNoResult(patient)
         self.assertNoResult(later := self.settled())
         waits.callback(None)
-        for one in (d, patient, later):
-            self.successResultOf(one)
+        self.successResultOf(d)
+        self.successResultOf(patient)
+        self.successResultOf(later)
