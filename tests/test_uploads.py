@@ -270,6 +270,7 @@ class BadTests(UploadTestCase):
         If no bytes were promised, one is too many.
         """
         self.problem(self.receive(Client(b"x", b""), size=0))
+        self.assertEqual(self.writer.calls, [])
 
     def test_checksum(self) -> None:
         """
