@@ -18,7 +18,7 @@ demo: venv ## a global and a zone server, a snapshot sent and restored
 	$(PYTHON) -P demo/demo.py
 
 test: lint types ## check style and types, then run the tests (TESTS=tests.test_x)
-	@tests/real/install qemu-utils nginx-light
+	@tests/real/install curl nginx-light qemu-utils varnish
 	@$(PYTHON) -u -b -m twisted.trial $(TESTS) </dev/null | tee .venv/trial.txt; \
 	status=$${PIPESTATUS[0]}; \
 	awk "$$CLOSING_LINE" .venv/trial.txt; \
