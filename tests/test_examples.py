@@ -6,6 +6,7 @@ What the documentation types into a shell, run against whole servers.
 
 from __future__ import annotations
 
+import re
 import shutil
 import tomllib
 from pathlib import Path
@@ -91,6 +92,36 @@ class ConfigurationTests(SynchronousTestCase):
         self.assertEqual([origin.url for origin in config.origins], [GLOBAL])
         self.assertEqual(load(None).server.public_url, GLOBAL)
         self.assertNotIn("limits", tomllib.loads(block))
+
+
+class ReadmeTests(SynchronousTestCase):
+    """``README.md`` and ``CONTRIBUTING.md``"""
+
+    if not README.is_file():
+        skip = f"there is no {README}"
+
+    def setUp(self) -> None:
+        pages = [README, HOME / "CONTRIBUTING.md"]
+        self.text = "".join(page.read_text(encoding="utf-8") for page in pages)
+
+    def test_links(self) -> None:
+        """
+        What is linked to is there, and so is every page.
+        """
+        linked = re.findall(r"\]\(([^)#:]+)\)", self.text)
+        self.assertEqual([path for path in linked if not (HOME / path).exists()], [])
+        pages = {f"docs/{page.name}" for page in (HOME / "docs").glob("*.md")}
+        self.assertEqual(pages - {"docs/index.md"} - set(linked), set())
+
+    def test_targets(self) -> None:
+        """
+        Every target of make that is named exists.
+        """
+        makefile = (HOME / "Makefile").read_text(encoding="utf-8")
+        targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+        named = set(re.findall(r"\bmake ([a-z]+)`", self.text))
+        self.assertGreater(len(named), 5)
+        self.assertEqual(named - targets, set())
 
 
 class MatchTests(SynchronousTestCase):
