@@ -86,6 +86,7 @@ class ImageRoutes:
 
     async def store(self, request: Request, image_id: str) -> bytes:
         """``PUT /images/ID``: the bytes of a queued record."""
+        _require_body(request)
         _require_whole(request)
         expected = read_expected(request.requestHeaders)
         image = await self._images.store(checked_id(image_id), request.body, expected)
@@ -137,6 +138,21 @@ class ImageRoutes:
 
     def _json(self, image: Image) -> dict[str, Any]:
         return to_json(image, self._own.uri(image.id), parent_uri(image, self._own))
+
+
+def _require_body(request: Request) -> None:
+    """
+    Make no empty image for ever of a body that was left out, or of one of HTTP/1.0
+    that would have ended with the connection.
+
+    :raises BadValue: if none was announced.
+    """
+    said = request.requestHeaders.hasHeader(b"Content-Length")
+    if not (request.body.expected or said):
+        raise BadValue(
+            "Content-Length",
+            "must be given unless the body is chunked; 0 makes an image without bytes",
+        )
 
 
 def _require_whole(request: Request) -> None:
