@@ -160,6 +160,8 @@ def load(path: str | None) -> Config:
     except tomllib.TOMLDecodeError as error:
         problem, _, place = str(error).removesuffix(")").rpartition(" (at ")
         raise ConfigError(path, place, f"is not TOML: {problem}") from error
+    except (ValueError, RecursionError) as error:  # a number, or brackets, without end
+        raise ConfigError(path, "cannot be read", str(error)) from error
     return parse(values, path, os.path.dirname(os.path.abspath(path)))
 
 

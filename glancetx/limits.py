@@ -14,10 +14,13 @@ from attrs import Attribute, field, fields, frozen
 
 __all__ = ["Limits"]
 
+LARGEST = 2**31 - 1
+"""What every call of the system and every timer can take."""
+
 
 def _limit(default: int, unit: str, help: str, least: int = 1) -> Any:
     """
-    A field of :class:`Limits`: a whole number that is not below ``least``.
+    A field of :class:`Limits`: a whole number from ``least`` to ``LARGEST``.
 
     :raises ValueError: (when a ``Limits`` is made) with a sentence for a person.
     """
@@ -25,6 +28,8 @@ def _limit(default: int, unit: str, help: str, least: int = 1) -> Any:
     def check(instance: Limits, attribute: Attribute[int], value: Any) -> None:
         if type(value) is not int or value < least:
             raise ValueError(f"must be a whole number, {least} or more")
+        if value > LARGEST:
+            raise ValueError(f"must be {LARGEST} or less")
 
     return field(
         default=default,

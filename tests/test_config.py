@@ -73,6 +73,16 @@ class FileTests(LoadCase):
         self.assertIn("is not TOML", str(caught.exception))
         self.assertIn("end of document", str(caught.exception))
 
+    def test_endless(self) -> None:
+        """
+        Numbers and brackets that go on and on are refused, with the file's name.
+        """
+        for text in ("ranges = " + "9" * 5000, "x = " + "[" * 5000 + "]" * 5000):
+            Path(self.path).write_text(text, encoding="utf-8")
+            with self.assertRaises(ConfigError) as caught:
+                load(self.path)
+            self.assertIn(f"{self.path}: cannot be read: ", str(caught.exception))
+
     def test_not_utf8(self) -> None:
         """
         Bytes that are not UTF-8 are said with their line.

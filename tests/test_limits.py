@@ -6,6 +6,8 @@ Tests for L{glancetx.limits}.
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import fields
 from attrs.exceptions import FrozenInstanceError
 from twisted.trial.unittest import SynchronousTestCase
@@ -45,6 +47,17 @@ class LimitsTests(SynchronousTestCase):
             self.assertEqual(
                 str(caught.exception), f"must be a whole number, {least} or more"
             )
+
+    def test_too_large(self) -> None:
+        """
+        What the system could not take is refused before it is asked.
+        """
+        for one in fields(Limits):
+            largest: dict[str, Any] = {one.name: 2**31 - 1}
+            Limits(**largest)
+            with self.assertRaises(ValueError) as caught:
+                Limits(**{one.name: 2**31})
+            self.assertIn("2147483647 or less", str(caught.exception))
 
     def test_not_whole(self) -> None:
         """
