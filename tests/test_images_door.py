@@ -187,6 +187,7 @@ class CreateTests(DoorCase):
             "colour": "red",
             "name": "x" * 256,
             "property-": "nameless",
+            "property-long": "\N{SNOWMAN}" * 1366,
             "property-parent_id": str(uuid4()),
             "parent_id": "http://elsewhere.invalid/images/" + str(uuid4()),
         }

@@ -27,6 +27,7 @@ __all__ = ["read_draft", "read_expected", "to_brief", "to_headers", "to_json"]
 PREFIX = "x-image-meta-"
 PROPERTY = "property_"
 NAME_CHARACTERS = 255
+VALUE_BYTES = 4096
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 FORMAT = re.compile(r"[a-z0-9]{1,20}")
 PROPERTY_NAME = re.compile(r"[a-z0-9_.:]{1,255}")
@@ -51,7 +52,7 @@ def read_draft(headers: Headers) -> Draft:
     properties: dict[str, str] = {}
     for name, value in _fields(headers):
         if name.startswith(PROPERTY):
-            properties[_property_name(name)] = _text(name, value)
+            properties[_property_name(name)] = _property(name, value)
         elif name in _READERS:
             key, read = _READERS[name]
             draft = evolve(draft, **{key: read(name, value)})
@@ -180,6 +181,13 @@ def _property_name(name: str) -> str:
     if key in RESERVED:
         raise BadValue(PREFIX + name, f"is no property; send {PREFIX}{key}")
     return key
+
+
+def _property(name: str, value: str) -> str:
+    """A line of the answer, which clients and caches with smaller limits read."""
+    if len(value.encode("utf-8")) > VALUE_BYTES:
+        raise BadValue(PREFIX + name, f"must have at most {VALUE_BYTES} bytes")
+    return value
 
 
 def _text(name: str, value: str) -> str:
