@@ -25,6 +25,7 @@ from twisted.python import usage
 from twisted.python.failure import Failure
 
 from . import __version__
+from .allocator import keep_freed_memory
 from .config import Config, OriginConfig, StoreConfig, load
 from .errors import ConfigError, GlancetxError
 from .library.scrub import scrub
@@ -137,6 +138,7 @@ class Server(MultiService):
 
     async def _start_parts(self, stack: AsyncExitStack) -> None:
         self._raise_file_limit()
+        keep_freed_memory()
         parts = self._compose(self.config, self._reactor)
         for pool in parts.pools:
             pool.start()
