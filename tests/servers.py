@@ -174,11 +174,13 @@ class ServerCase(TestCase):
         await running.start()
         return running
 
-    def raw(self, server: RunningServer, work: Callable[[Client], T]) -> Deferred[T]:
+    def raw(
+        self, server: RunningServer, work: Callable[[Client], T], **options: Any
+    ) -> Deferred[T]:
         """Do a raw client's work in a thread."""
 
         def run() -> T:
-            with Client(server.port) as client:
+            with Client(server.port, **options) as client:
                 return work(client)
 
         return deferToThread(run)

@@ -7,7 +7,7 @@ A reader that says how an answer ended, whatever came of it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import frozen
@@ -21,6 +21,9 @@ from twisted.web.http_headers import Headers
 from tests.servers import RunningServer, ServerCase, reactor
 
 __all__ = ["Download", "FaultCase", "parts"]
+
+STILL = 25
+"""Looks at a number, 10 ms apart, until it is taken to be at rest."""
 
 OK = 200
 PARTIAL = 206
@@ -88,13 +91,22 @@ class FaultCase(ServerCase):
         body, clean = await collector.done
         return Download(response.code, said, body, clean)
 
-    async def until(self, condition: Any, rounds: int = 3000) -> None:
+    async def until(self, condition: Callable[[], object], rounds: int = 3000) -> None:
         """Turn the reactor until a condition holds."""
         for _ in range(rounds):
             if condition():
                 return
             await deferLater(reactor, 0.01)
         self.fail("it never came to that")
+
+    async def at_rest(self, number: Callable[[], int]) -> int:
+        """Wait until a number does not change any more."""
+        last, seen = number(), 0
+        while seen < STILL:
+            await deferLater(reactor, 0.01)
+            seen = seen + 1 if number() == last else 0
+            last = number()
+        return last
 
 
 def parts(download: Download) -> list[bytes]:
