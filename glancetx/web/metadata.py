@@ -30,7 +30,7 @@ NAME_CHARACTERS = 255
 VALUE_BYTES = 4096
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 FORMAT = re.compile(r"[a-z0-9]{1,20}")
-PROPERTY_NAME = re.compile(r"[a-z0-9_.:]{1,255}")
+PROPERTY_NAME = re.compile(r"[a-z0-9_.]{1,255}")
 NUMBER = re.compile(r"[0-9]{1,19}")
 MD5 = re.compile(r"[0-9a-f]{32}")
 BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False}
@@ -166,7 +166,7 @@ def _fields(headers: Headers) -> Iterator[tuple[str, str]]:
 
 def _decoded(name: str, value: bytes) -> str:
     try:
-        text = value.decode("utf-8").strip()
+        text = value.decode("utf-8").strip(" \t")
     except UnicodeDecodeError:
         raise BadValue(PREFIX + name, "must be UTF-8") from None
     if CONTROL.search(text):
@@ -177,7 +177,7 @@ def _decoded(name: str, value: bytes) -> str:
 def _property_name(name: str) -> str:
     key = name.removeprefix(PROPERTY)
     if not PROPERTY_NAME.fullmatch(key):
-        raise BadValue(PREFIX + name, "must be 1 to 255 of a-z, 0-9, '_', '.' and ':'")
+        raise BadValue(PREFIX + name, "must be 1 to 255 of a-z, 0-9, '_' and '.'")
     if key in RESERVED:
         raise BadValue(PREFIX + name, f"is no property; send {PREFIX}{key}")
     return key

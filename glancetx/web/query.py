@@ -36,7 +36,10 @@ def read_query(arguments: Arguments, limits: Limits) -> Query:
     properties: dict[str, str] = {}
     for name, value in _texts(arguments):
         if name.startswith(PROPERTY):
-            properties[name.removeprefix(PROPERTY).lower().replace("-", "_")] = value
+            key = name.removeprefix(PROPERTY).lower().replace("-", "_")
+            if key in properties:
+                raise BadValue(name, "is given more than once")
+            properties[key] = value
         elif name in TEXTS:
             facts[name] = value
         elif name in NUMBERS:
