@@ -54,7 +54,6 @@ BROKEN = (
     DNSLookupError,
     RequestTransmissionFailed,
     ResponseFailed,
-    TimeoutError,
     Unready,
 )
 
@@ -188,6 +187,8 @@ class _Reading:
             raise ReaderGone
         failures = 0
         while self._offset < self._stop:
+            if self._verifier.failure is not None:
+                self._verifier.failure.raiseException()
             began = self._offset
             try:
                 await self._receive()
@@ -227,7 +228,10 @@ class _Reading:
         piece = self._piece
         asked = Answer(piece.name, self._offset, self._stop, piece.size, self._etag)
         answer = piece.ask(asked.start, asked.stop)
-        response = await answer.addTimeout(piece.idle_seconds, piece.clock)
+        try:
+            response = await answer.addTimeout(piece.idle_seconds, piece.clock)
+        except TimeoutError:
+            raise Unready(f"no answer in {piece.idle_seconds:g} seconds") from None
         try:
             self._etag = check_answer(response, asked)
         except Exception:

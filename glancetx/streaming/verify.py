@@ -80,21 +80,28 @@ class Verifier:
         self.pass_on()
 
     def pass_on(self) -> None:
-        """Write whatever may pass now."""
-        while self._may_pass():
-            if self._proved is not None:
-                proved, self._proved = self._proved, None
-                self._write(proved)
-            else:
-                self._pass(self._pending.popleft())
-        self._report()
+        """
+        Write whatever may pass now. If that fails the chunk is lost, so nothing may
+        follow it.
+        """
+        try:
+            while self._may_pass():
+                if self._proved is not None:
+                    proved, self._proved = self._proved, None
+                    self._write(proved)
+                else:
+                    self._pass(self._pending.popleft())
+        except Exception:
+            self._failed(Failure())
+        else:
+            self._report()
 
     def drained(self) -> Deferred[None]:
         """
         Fires when everything that was taken has passed.
 
         :raises PieceCorrupt: (as a failure) as soon as a digest is wrong, drained
-            or not.
+            or not; so does it fail if a chunk could not be written.
         """
         self._drained = drained = Deferred[None]()
         self._report()
