@@ -116,6 +116,18 @@ class CreateTests(DoorCase):
         read = await self.zone.ask("GET", f"/images/{image_id}")
         self.assertEqual((read.code, read.body), (200, b""))
 
+    async def test_late_metadata(self) -> None:
+        """
+        A PUT that would change the metadata is refused, and brings no bytes.
+        """
+        await self.start()
+        path = f"/images/{await self.zone.add(None)}"
+        headers = {"X-Image-Meta-Disk_format": "qcow2"}
+        refused = await self.zone.ask("PUT", path, headers, DATA)
+        self.assert_problem(refused, 400, "disk_format", "POST")
+        self.assertEqual(self.zone.pieces(), [])
+        self.assertEqual((await self.zone.ask("PUT", path, body=DATA)).code, 200)
+
     async def test_taken_id(self) -> None:
         """
         An id that is or was taken is refused, and the image that has it is unharmed.
@@ -153,12 +165,12 @@ class CreateTests(DoorCase):
             ("Content-Encoding", "identity, br"),
         ]:
             for method, path in [("POST", "/images"), ("PUT", f"/images/{image_id}")]:
-                headers = RAW | {name: value}
+                headers = (RAW if method == "POST" else {}) | {name: value}
                 reply = await self.zone.ask(method, path, headers, DATA)
                 self.assert_problem(reply, 400, name)
         found = (await self.zone.ask("GET", "/images/detail")).json["images"]
         self.assertEqual([image["status"] for image in found], ["queued"])
-        plain = RAW | {"Content-Encoding": "identity"}
+        plain = {"Content-Encoding": "identity"}
         reply = await self.zone.ask("PUT", f"/images/{image_id}", plain, DATA)
         self.assertEqual(reply.code, 200)
 

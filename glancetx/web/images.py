@@ -22,7 +22,14 @@ from glancetx.limits import Limits
 from glancetx.uris import Names, is_image_id
 
 from .entity import Sender
-from .metadata import read_draft, read_expected, to_brief, to_headers, to_json
+from .metadata import (
+    read_draft,
+    read_expected,
+    refuse_draft,
+    to_brief,
+    to_headers,
+    to_json,
+)
 from .query import next_page, read_query
 from .request import Request
 
@@ -88,6 +95,7 @@ class ImageRoutes:
         """``PUT /images/ID``: the bytes of a queued record."""
         _require_body(request)
         _require_whole(request)
+        refuse_draft(request.requestHeaders)
         expected = read_expected(request.requestHeaders)
         image = await self._images.store(checked_id(image_id), request.body, expected)
         return answer_json(request, {"image": self._json(image)})

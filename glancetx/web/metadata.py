@@ -22,7 +22,14 @@ from glancetx.library.images import Draft
 from glancetx.library.uploads import Expected
 from glancetx.uris import is_image_id
 
-__all__ = ["read_draft", "read_expected", "to_brief", "to_headers", "to_json"]
+__all__ = [
+    "read_draft",
+    "read_expected",
+    "refuse_draft",
+    "to_brief",
+    "to_headers",
+    "to_json",
+]
 
 PREFIX = "x-image-meta-"
 PROPERTY = "property_"
@@ -78,6 +85,19 @@ def read_expected(headers: Headers) -> Expected:
                 raise BadValue(PREFIX + name, "must be an MD5 in 32 hex digits")
             expected = evolve(expected, checksum=checksum)
     return expected
+
+
+def refuse_draft(headers: Headers) -> None:
+    """
+    Bytes that come for a record bring no metadata for it.
+
+    :raises BadValue: that names the header.
+    """
+    for name, _ in _fields(headers):
+        if name not in EXPECTED:
+            raise BadValue(
+                PREFIX + name, "belongs to the POST; bytes bring size and checksum only"
+            )
 
 
 def to_headers(image: Image, parent: str | None) -> dict[bytes, bytes]:
