@@ -179,5 +179,16 @@ class TriesTests(RelayTestCase):
         self.assertEqual(self.logged(FakeResponse.break_off), lost)
         self.assertEqual(self.logged(self.stall), f"not a byte for {IDLE} seconds")
 
+    def test_given_up(self) -> None:
+        """
+        What the caller is told of a server that never answers is a sentence, too.
+        """
+        d = self.start(self.piece(tries=2))
+        self.clock.advance(IDLE)
+        self.later()
+        self.clock.advance(IDLE)
+        problem = self.failureResultOf(d, OriginUnavailable).value
+        self.assertEqual(problem.reason, f"no answer in {IDLE} seconds")
+
     def stall(self, response: FakeResponse) -> None:
         self.clock.advance(IDLE)
