@@ -200,6 +200,7 @@ class ColdTests(FileWireTests):
             ahead.append(start)
             read_ahead(fd, start, stop)
 
+        self.patch(sendfile, "WINDOW", 2 * MIB)
         self.patch(sendfile, "warm_until", probe)
         self.patch(sendfile, "read_ahead", read)
 
