@@ -101,7 +101,7 @@ class StartTests(ServerCase):
         """
         If those are too few for the connections allowed, the log says so.
         """
-        limits = Limits(connections=10**12)
+        limits = Limits(connections=2**31 - 1)
         events = self.start(evolve(self.config, limits=limits))
         warned = [event for event in events if "wanted" in event]
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -69,10 +69,11 @@ class FullDiskTests(UploadCase):
             b"Content-Length: %d" % len(body),
             b"Transfer-Encoding: chunked",
         )
-        for method, path in ((b"PUT", f"/images/{queued}"), (b"POST", "/images")):
-            await self.check_full(request(method, path, FORMAT, length) + body)
+        put = (b"PUT", f"/images/{queued}")
+        for call in (put, (b"POST", "/images", FORMAT)):
+            await self.check_full(request(*call, length) + body)
             halves = chunked(body[: 2 * MIB], body[2 * MIB :])
-            await self.check_full(request(method, path, FORMAT, coding) + halves)
+            await self.check_full(request(*call, coding) + halves)
             await self.check_kept((first, there))
         self.assertEqual(await self.status(queued), "queued")
         self.assertEqual(await self.put(queued, body[: 2 * MIB]), 200)

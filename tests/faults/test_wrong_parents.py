@@ -39,9 +39,12 @@ class WrongParentTests(ParentCase):
     """A child whose parent's server lies."""
 
     def check_cut(self, found: Download, sent: bytes) -> None:
-        """The answer broke, and at least its last byte was not handed out."""
+        """
+        The answer broke, and at least its last byte was not handed out; what breaks
+        at once may lose even its headers, which were on their way.
+        """
         self.assertFalse(found.whole, (found.code, len(found.body)))
-        self.assertIn(found.code, (200, 206))
+        self.assertIn(found.code, (200, 206, None))
         self.assertLess(len(found.body), len(sent))
         self.assertTrue(sent.startswith(found.body))
 
