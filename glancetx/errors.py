@@ -14,6 +14,7 @@ __all__ = [
     "BadValue",
     "BodyLost",
     "CatalogueUnavailable",
+    "ConditionFailed",
     "ConfigError",
     "GlancetxError",
     "ImageExists",
@@ -44,6 +45,16 @@ class BadValue(GlancetxError):
 
     def __str__(self) -> str:
         return f"{self.field}: {self.problem}"
+
+
+@dataclass(eq=False)
+class ConditionFailed(GlancetxError):
+    """The image's bytes are not those that the caller means."""
+
+    image_id: str
+
+    def __str__(self) -> str:
+        return f"image {self.image_id} does not have the bytes that the request names"
 
 
 @dataclass(eq=False)

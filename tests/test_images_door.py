@@ -431,6 +431,31 @@ class RemoveTests(DoorCase):
             reply = await self.zone.ask("DELETE", f"/images/{image_id}")
             self.assertEqual(reply.code, 204)
 
+    async def test_conditions(self) -> None:
+        """
+        A DELETE or PUT that names other bytes than the image has is refused.
+        """
+        await self.start()
+        path = f"/images/{await self.zone.add(DATA)}"
+        waiting = f"/images/{await self.zone.add(None)}"
+        etag = (await self.zone.ask("HEAD", path)).headers["etag"]
+        for method, target, headers in [
+            ("DELETE", path, {"If-Match": '"x"'}),
+            ("DELETE", path, {"If-None-Match": etag}),
+            ("DELETE", waiting, {"If-Match": "*"}),
+            ("PUT", waiting, {"If-Match": etag}),
+            ("PUT", path, {"If-None-Match": "*"}),
+        ]:
+            reply = await self.zone.ask(method, target, headers, DATA)
+            self.assert_problem(reply, 412, target.rpartition("/")[2])
+        for method, target, headers, code in [
+            ("PUT", waiting, {"If-None-Match": "*"}, 200),
+            ("DELETE", waiting, {"If-Match": "*"}, 204),
+            ("DELETE", path, {"If-Match": etag}, 204),
+        ]:
+            reply = await self.zone.ask(method, target, headers, DATA)
+            self.assertEqual(reply.code, code, (method, headers))
+
 
 class ListTests(DoorCase):
     """``GET /images`` and ``/images/detail``"""

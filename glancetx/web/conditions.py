@@ -12,7 +12,7 @@ from datetime import datetime
 from twisted.web.http import stringToDatetime
 from twisted.web.http_headers import Headers
 
-__all__ = ["applies_to_range", "precondition"]
+__all__ = ["applies_to_range", "has_conditions", "may_change", "precondition"]
 
 TAG = re.compile(rb'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 
@@ -35,6 +35,27 @@ def precondition(headers: Headers, etag: bytes, modified: datetime) -> int | Non
     if (date := _date(headers, b"If-Modified-Since")) is not None and last <= date:
         return 304
     return None
+
+
+def may_change(headers: Headers, etag: bytes | None) -> bool:
+    """
+    Whether a PUT or DELETE meets the image that its client means (RFC 9110, 13.1.1
+    and 13.1.2).
+
+    :param etag: of the image's bytes, ``None`` if it has none.
+    """
+    wanted = _joined(headers, b"If-Match")
+    if wanted is not None and (etag is None or not _matches(wanted, etag, weak=False)):
+        return False
+    unwanted = _joined(headers, b"If-None-Match")
+    if unwanted is None or etag is None:
+        return True
+    return not _matches(unwanted, etag, weak=True)
+
+
+def has_conditions(headers: Headers) -> bool:
+    """Whether :func:`may_change` must be asked."""
+    return headers.hasHeader(b"If-Match") or headers.hasHeader(b"If-None-Match")
 
 
 def applies_to_range(headers: Headers, etag: bytes) -> bool:

@@ -14,13 +14,20 @@ from attrs import evolve
 from klein import Klein
 
 from glancetx import layouts
-from glancetx.errors import BadValue, GlancetxError, NoSuchImage, NoSuchPiece
+from glancetx.errors import (
+    BadValue,
+    ConditionFailed,
+    GlancetxError,
+    NoSuchImage,
+    NoSuchPiece,
+)
 from glancetx.image import Image, Pin, Status
 from glancetx.library.images import Images
 from glancetx.library.uploads import Expected
 from glancetx.limits import Limits
 from glancetx.uris import Names, is_image_id
 
+from .conditions import has_conditions, may_change
 from .entity import Sender
 from .metadata import (
     read_draft,
@@ -97,7 +104,8 @@ class ImageRoutes:
         _require_whole(request)
         refuse_draft(request.requestHeaders)
         expected = read_expected(request.requestHeaders)
-        image = await self._images.store(checked_id(image_id), request.body, expected)
+        await self._check_conditions(request, checked_id(image_id))
+        image = await self._images.store(image_id, request.body, expected)
         return answer_json(request, {"image": self._json(image)})
 
     async def show(self, request: Request, image_id: str) -> bytes | None:
@@ -128,10 +136,20 @@ class ImageRoutes:
 
     async def remove(self, request: Request, image_id: str) -> bytes:
         """``DELETE /images/ID``."""
-        await self._images.remove(checked_id(image_id))
+        await self._check_conditions(request, checked_id(image_id))
+        await self._images.remove(image_id)
         request.setResponseCode(204)
         request.setHeader(b"Cache-Control", b"no-store")
         return b""
+
+    async def _check_conditions(self, request: Request, image_id: str) -> None:
+        headers = request.requestHeaders
+        if not has_conditions(headers):
+            return
+        image = await self._images.find(image_id)
+        etag = layouts.own_etag(image.digest) if image.digest else None
+        if not may_change(headers, etag):
+            raise ConditionFailed(image_id)
 
     async def _list(
         self, request: Request, show: Callable[[Image], dict[str, Any]]

@@ -23,6 +23,7 @@ STATUS: dict[type[Exception], int] = {
     errors.BadValue: 400,
     errors.BodyLost: 400,
     errors.NoSuchImage: 404,
+    errors.ConditionFailed: 412,
     errors.ImageExists: 409,
     errors.ImageInUse: 409,
     errors.WrongState: 409,
