@@ -13,6 +13,7 @@ from typing import Any
 
 from twisted.internet.threads import deferToThread
 
+from glancetx.guard import _Guard
 from tests.wire import Client, get
 
 from .chains import ParentCase
@@ -34,15 +35,19 @@ class StalledReaderTests(ParentCase):
         """Start servers whose kernels buffer little for them."""
         await self.start()
         self.origin.send_buffer = KERNEL
-        site = self.zone.parts.site
-        opened = site.opened
+        self.shrink(self.zone.parts.site, "opened", socket.SO_SNDBUF)
+        self.shrink(_Guard, "connectionMade", socket.SO_RCVBUF)
 
-        def shrink(channel: Any) -> None:
-            option = socket.SO_SNDBUF, KERNEL
-            channel.transport.getHandle().setsockopt(socket.SOL_SOCKET, *option)
-            opened(channel)
+    def shrink(self, owner: object, method: str, option: int) -> None:
+        """Let a buffer be small wherever this is told of a new connection."""
+        usual = getattr(owner, method)
 
-        self.patch(site, "opened", shrink)
+        def told(protocol: Any) -> None:
+            handle = protocol.transport.getHandle()
+            handle.setsockopt(socket.SOL_SOCKET, option, KERNEL)
+            usual(protocol)
+
+        self.patch(owner, method, told)
 
     async def stop_reading(self, child: str, whole: bytes, taken: int) -> int:
         """
@@ -83,7 +88,7 @@ class StalledReaderTests(ParentCase):
             parent = Parent(1, data, uri, framing=framing)
             self.origin.add(parent)
             child = await self.zone.add(own, self.uri(parent))
-            for taken in (0, len(own), len(own) + 39 * MIB, len(own + data)):
+            for taken in (0, len(own), len(own) + 30 * MIB, len(own + data)):
                 sent = await self.stop_reading(child, whole, taken)
                 passed = min(max(0, taken - len(own)), len(data))
                 self.assertLess(sent - passed, AHEAD, (framing, taken))
