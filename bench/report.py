@@ -17,7 +17,7 @@ KIB = 1024
 MIB = 1024 * KIB
 GIB = 1024 * MIB
 
-HEADINGS = ("line", "ours", "peer", "ratio", "of rounds", "target", "met")
+HEADINGS = ("line", "ours", "peer", "ratio", "lowest - highest", "target", "met")
 
 
 @dataclass(frozen=True)

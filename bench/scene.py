@@ -20,7 +20,15 @@ from bench.processes import BenchError, Process, Processes
 from bench.report import GIB, MIB, Line, Sample, amount
 from bench.servers import Server, start_server
 
-__all__ = ["Findings", "Scene", "prepare", "tell"]
+__all__ = [
+    "Contestants",
+    "Findings",
+    "Scene",
+    "play",
+    "prepare",
+    "require_room",
+    "tell",
+]
 
 ROOM = 6
 """Golden images that must fit on the disk at once."""
@@ -44,7 +52,7 @@ class Scene:
     """
     Everything that runs.
 
-    :ivar main: the server with the golden image, which the others are given of.
+    :ivar main: the server with the golden image.
     :ivar zone: the server with the snapshot, whose parent is the golden image.
     :ivar golden: the path of the golden image at ``main``; ``snapshot`` at ``zone``.
     :ivar bytes: a file with the bytes of the golden image.
@@ -90,22 +98,27 @@ class Scene:
             paths = " and ".join(transfer.path for transfer in transfers)
             raise BenchError(f"{paths} have different bytes")
 
-    def play(self, contestants: Contestants) -> dict[str, list[Sample]]:
-        """Each contestant once for nothing, then all in each round, in any order."""
-        for run in contestants.values():
-            run()
-        found: dict[str, list[Sample]] = {name: [] for name in contestants}
-        for number in range(self.rounds):
-            order = list(contestants)
-            random.shuffle(order)
-            for name in order:
-                sample = contestants[name]()
-                found[name].append(sample)
-                tell(
-                    f"  round {number + 1}/{self.rounds}  {name:24}"
-                    f"{sample.rate:6.2f} GiB/s  {sample.cpu_per_gib:6.3f} CPU s/GiB"
-                )
-        return found
+
+def play(contestants: Contestants, rounds: int) -> dict[str, list[Sample]]:
+    """
+    Each contestant once for nothing, then all of them in each round, in any order.
+
+    :returns: what each did, round by round.
+    """
+    for run in contestants.values():
+        run()
+    found: dict[str, list[Sample]] = {name: [] for name in contestants}
+    for number in range(rounds):
+        order = list(contestants)
+        random.shuffle(order)
+        for name in order:
+            sample = contestants[name]()
+            found[name].append(sample)
+            tell(
+                f"  round {number + 1}/{rounds}  {name:34}"
+                f"{sample.rate:6.2f} GiB/s  {sample.cpu_per_gib:6.3f} CPU s/GiB"
+            )
+    return found
 
 
 def tell(text: str) -> None:
@@ -122,7 +135,7 @@ def prepare(processes: Processes, folder: Path, size: int, rounds: int) -> Scene
     :raises BenchError: if there is no room, or no nginx.
     """
     find_nginx()
-    _require_room(folder, size)
+    require_room(folder, size)
     tell(f"preparing a golden image of {amount(size)} in {folder}")
     main = start_server(processes, folder / "global")
     zone = start_server(processes, folder / "zone", main.url)
@@ -157,7 +170,8 @@ def _upload_random(
         source.unlink()
 
 
-def _require_room(folder: Path, size: int) -> None:
+def require_room(folder: Path, size: int) -> None:
+    """:raises BenchError: if the disk has none for golden images of this size."""
     free = shutil.disk_usage(folder).free
     if free < ROOM * size:
         raise BenchError(

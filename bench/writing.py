@@ -13,7 +13,7 @@ from statistics import median
 
 from bench.client import Order, Transfer
 from bench.report import GIB, Sample, Target, ratio
-from bench.scene import Findings, Scene, tell
+from bench.scene import Findings, Scene, play, tell
 from bench.servers import Server, start_server
 
 __all__ = ["upload"]
@@ -111,7 +111,7 @@ def upload(scene: Scene) -> Findings:
         contestants[NGINX] = uploads.nginx
         contestants[NGINX_SYNCED] = uploads.nginx_synced
     tell("upload of an image")
-    found = scene.play(contestants)
+    found = play(contestants, scene.rounds)
     findings = Findings()
     rates = {name: [one.rate for one in samples] for name, samples in found.items()}
     name = "upload, MD5 + SHA-256 + fsync, MD5 alone"
