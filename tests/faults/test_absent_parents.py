@@ -31,6 +31,7 @@ class LeavingReaderTests(ParentCase):
     async def leave(self, path: str, taken: int) -> None:
         """Read so many bytes of a chain; when its parent was asked for, be gone."""
         asked, leaving = len(self.origin.asked), Event()
+        self.addCleanup(leaving.set)
 
         def work(client: Client) -> None:
             client.send(get(path.encode("ascii")))
@@ -190,6 +191,7 @@ class RestartTests(FaultCase):
         zone = await self.serve([golden])
         child = await zone.add(b"child", golden.uri(parent))
         paused, restarted = Event(), Event()
+        self.addCleanup(restarted.set)
 
         def work(client: Client) -> bytes:
             client.send(get(f"/images/{child}/stream".encode("ascii")))

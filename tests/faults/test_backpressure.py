@@ -57,6 +57,7 @@ class StalledReaderTests(ParentCase):
         """
         self.origin.sent = 0
         stopped, going_on = Event(), Event()
+        self.addCleanup(going_on.set)
 
         def work(client: Client) -> bool:
             client.send(get(f"/images/{child}/stream".encode("ascii")))

@@ -103,6 +103,7 @@ class PipelineTests(UploadCase):
         body = os.urandom(MIB) * 16
         length = b"Content-Length: %d" % len(body)
         sent, going_on = 0, Event()
+        self.addCleanup(going_on.set)
 
         def send(client: Client) -> None:
             nonlocal sent
