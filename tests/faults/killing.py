@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sqlite3
 import sys
 from contextlib import closing
@@ -104,12 +105,16 @@ class KillCase(TestCase):
     A test with a server to be killed, and a neighbour that lives on.
 
     :ivar journal: what clients know of the images that they made.
+    :ivar scrubbed: how much the victim left behind, as its starts said.
     """
+
+    timeout = 600
 
     def setUp(self) -> None:
         self.folder = Path(os.path.abspath(self.mktemp()))
         self.journal = Journal()
-        self.checked: set[str] = set()
+        self.scrubbed = 0
+        self._checked: set[str] = set()
 
     async def start(
         self, name: str, bug: str | None = None
@@ -143,11 +148,13 @@ class KillCase(TestCase):
             deferToThread(upload_until_killed, self.port, seed, self.journal)
             for seed in seeds
         ]
-        await deferLater(reactor, dice.uniform(0.005, 0.2))
+        await deferLater(reactor, dice.uniform(0.005, 0.3))
         self.victim.signal("KILL")
         await self.victim.ended()
         await gatherResults(uploading)
         self.victim, self.port = await self.start("victim", self.bug)
+        said = re.search(r"scrub: (\d+) leftovers removed", self.victim.output)
+        self.scrubbed += int(said[1]) if said else 0
         damage = await deferToThread(upload.finish, self.journal)
         return damage + await deferToThread(self.look)
 
@@ -158,9 +165,9 @@ class KillCase(TestCase):
         active = {name: row for name, row in rows.items() if row[0] == "active"}
         damage += [f"lost: {n}" for n in self.journal.acknowledged - active.keys()]
         damage += [f"stuck: {n}" for n, row in rows.items() if row[0] == "saving"]
-        for name in active.keys() - self.checked:
+        for name in active.keys() - self._checked:
             damage += self._look_at(name, *active[name][1:])
-        self.checked |= active.keys()
+        self._checked |= active.keys()
         kept = {key for _, key, _ in active.values()}
         damage += [f"orphan: {path}" for path in self._files() if path.name not in kept]
         return damage + [f"intent: {key}" for key in intents]
