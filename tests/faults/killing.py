@@ -23,8 +23,8 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import TestCase
 
+from tests.servers import ServerCase
 from tests.twistd import Twistd
 from tests.wire import Client, chunked, get
 
@@ -100,7 +100,7 @@ def upload_until_killed(port: int, seed: int, journal: Journal) -> None:
             journal.refused.append(answer.body)
 
 
-class KillCase(TestCase):
+class KillCase(ServerCase):
     """
     A test with a server to be killed, and a neighbour that lives on.
 
@@ -111,6 +111,7 @@ class KillCase(TestCase):
     timeout = 600
 
     def setUp(self) -> None:
+        super().setUp()
         self.folder = Path(os.path.abspath(self.mktemp()))
         self.journal = Journal()
         self.scrubbed = 0

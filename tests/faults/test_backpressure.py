@@ -82,14 +82,14 @@ class StalledReaderTests(ParentCase):
         """
         await self.start_small()
         golden, own = os.urandom(5 * MIB), os.urandom(300_000)
-        data = os.urandom(MIB) * 48
+        data = os.urandom(MIB) * 24
         uri = self.zone.uri(await self.zone.add(golden))
         whole = own + data + golden
         for framing in (Framing.LENGTH, Framing.CHUNKED):
             parent = Parent(1, data, uri, framing=framing)
             self.origin.add(parent)
             child = await self.zone.add(own, self.uri(parent))
-            for taken in (0, len(own), len(own) + 30 * MIB, len(own + data)):
+            for taken in (0, len(own), len(own) + 9 * MIB, len(own + data)):
                 sent = await self.stop_reading(child, whole, taken)
                 passed = min(max(0, taken - len(own)), len(data))
                 self.assertLess(sent - passed, AHEAD, (framing, taken))

@@ -65,10 +65,10 @@ class DeathTests(KillCase):
         return name
 
     async def restart(self) -> None:
-        """See that it died; start it as it should be, and look around."""
+        """See that it died; start one as it should be, and look around."""
         self.assertEqual(await self.victim.ended(), -9)
-        self.victim, self.port = await self.start("victim")
-        self.neighbours_port = self.port
+        self.successor = await self.serve(folder=str(self.folder))
+        self.port = self.neighbours_port = self.successor.port
         self.assertEqual(await deferToThread(self.look), [])
 
     async def status(self, name: str) -> str:
@@ -89,7 +89,7 @@ class DeathTests(KillCase):
             if expected == "queued":
                 self.assertEqual(await self.put(name), b"200")
             self.journal.acknowledged.add(name)
-            await self.victim.stop()
+            await self._stop(self.successor)
 
     async def test_failed_upload(self) -> None:
         """
@@ -103,7 +103,7 @@ class DeathTests(KillCase):
             self.assertEqual(await self.status(name), "queued", place)
             self.assertEqual(await self.put(name), b"200")
             self.journal.acknowledged.add(name)
-            await self.victim.stop()
+            await self._stop(self.successor)
 
     async def test_deletion(self) -> None:
         """
@@ -117,4 +117,4 @@ class DeathTests(KillCase):
             self.assertEqual(await self.ask(deletion), b"", place)
             await self.restart()
             self.assertEqual(await self.status(name), "404", place)
-            await self.victim.stop()
+            await self._stop(self.successor)
