@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from functools import partial
 
-from twisted.internet.defer import gatherResults
+from twisted.internet.defer import Deferred, gatherResults
 
 from tests.players import image_id
 from tests.wire import Client
@@ -18,6 +18,7 @@ from .reading import FaultCase
 from .uploads import request
 
 ROUNDS = 20
+LOOKS = 10_000
 
 
 class RaceTests(FaultCase):
@@ -102,6 +103,25 @@ class RaceTests(FaultCase):
                 self.assertEqual(await self.read_all(name), [])
             self.assertEqual(await self.pieces(), kept)
 
+    async def test_persistent_deletion(self) -> None:
+        """
+        Who asks for the deletion of what is being uploaded, until he is heard, has it
+        in the end; the upload ended before.
+        """
+        await self.start()
+        for number in range(ROUNDS):
+            name = await self.servers[number % 2].add(None, id=image_id(number))
+            racing = Deferred.fromCoroutine(
+                self.race(name, [random.randbytes(10**6)], [])
+            )
+            delete = partial(delete_begun, f"/images/{name}")
+            codes = await self.raw(self.servers[number // 2 % 2], delete)
+            self.assertEqual(set(codes[:-1]), {409})
+            self.assertEqual(codes[-1], 204)
+            self.assertEqual(await racing, [200])
+            self.assertEqual(await self.read_all(name), [])
+            self.assertEqual(await self.pieces(), 0)
+
     async def test_one_id(self) -> None:
         """
         Of several images that are made with one id, exactly one is.
@@ -117,3 +137,17 @@ class RaceTests(FaultCase):
             winner = bodies[codes.index(201)]
             self.assertTrue(await self.read_all(image_id(number)) == [winner, winner])
             self.assertEqual(await self.pieces(), number + 1)
+
+
+def delete_begun(path: str, client: Client) -> list[int]:
+    """Delete an image as soon as its upload has begun; all answers."""
+    for _ in range(LOOKS):
+        client.send(request(b"HEAD", path))
+        status = client.answer(head=True).headers[b"x-image-meta-status"]
+        if status != b"queued":
+            break
+    codes = [409]
+    while codes[-1] == 409:
+        client.send(request(b"DELETE", path))
+        codes.append(client.answer().code)
+    return codes
