@@ -13,16 +13,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from bench.client import Order, Result
 
-__all__ = ["BenchError", "Process", "Processes", "cpu_seconds", "free_port"]
+__all__ = ["BenchError", "Process", "Processes", "free_port", "kernel_seconds"]
 
 START_SECONDS = 30
 STOP_SECONDS = 20
@@ -47,6 +48,25 @@ def cpu_seconds(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)
 
 
+def kernel_seconds() -> float:
+    """
+    Seconds of CPU of the kernel's own threads that finish what sockets began.
+
+    Which part of sending they do, and which the sender, is by chance.
+    """
+    return sum(cpu_seconds(pid) for pid in _kernel_threads())
+
+
+@cache
+def _kernel_threads() -> list[int]:
+    found = []
+    for name in Path("/proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has ended
+            if name.read_text().startswith("ksoftirqd/"):
+                found.append(int(name.parent.name))
+    return found
+
+
 class Process:
     """A server under test."""
 
@@ -58,6 +78,12 @@ class Process:
     def cpu(self) -> float:
         """Seconds of CPU so far."""
         return cpu_seconds(self.pid)
+
+    def pin(self, cpus: set[int]) -> None:
+        """Let it run on these CPUs only, and its threads that are still to come."""
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(task.name), cpus)
 
     def resident(self) -> int:
         """Bytes of memory that are its own now."""
@@ -93,6 +119,7 @@ class Processes:
     def __init__(self, folder: Path) -> None:
         """:param folder: takes the logs."""
         self._folder = folder
+        self._client_cpus = os.sched_getaffinity(0)
         self._running: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Processes:
@@ -124,6 +151,28 @@ class Processes:
             time.sleep(POLL)
         return Process(process.pid, log)
 
+    @contextmanager
+    def apart(self, *servers: Process) -> Iterator[None]:
+        """
+        Meanwhile clients have the last CPU, and these servers all others.
+
+        Where a scheduler may choose, it puts both on one CPU in some rounds, and they
+        take twice the time.
+        """
+        cpus = os.sched_getaffinity(0)
+        if len(cpus) == 1:
+            yield
+            return
+        self._client_cpus = {max(cpus)}
+        for server in servers:
+            server.pin(cpus - self._client_cpus)
+        try:
+            yield
+        finally:
+            self._client_cpus = cpus
+            for server in servers:
+                server.pin(cpus)
+
     def order(self, order: Order) -> Result:
         """
         Have a client do something, and wait for it.
@@ -145,6 +194,7 @@ class Processes:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        os.sched_setaffinity(client.pid, self._client_cpus)
         assert client.stdin is not None
         client.stdin.write(json.dumps(asdict(order)))
         client.stdin.close()

@@ -38,7 +38,8 @@ def local_get(scene: Scene) -> Findings:
             "glancetx": partial(scene.sample, scene.main, *[ours] * readers),
             "nginx sendfile": partial(scene.sample, scene.nginx, *[peer] * readers),
         }
-        found = play(contestants, scene.rounds)
+        with scene.processes.apart(scene.main, scene.nginx):
+            found = play(contestants, scene.rounds)
         mine, other = found["glancetx"], found["nginx sendfile"]
         name = f"GET, {readers} reader{'s' * (readers > 1)}, nginx sendfile"
         findings.lines += [

@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :returns: the exit status: 0 if all was measured, whether targets are met or not.
     """
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda ended_by, _: sys.exit(128 + ended_by))
     begun = time.monotonic()
     try:
         findings = _measure(options)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.client import Order, Result, Transfer
 from bench.nginx import Nginx, find_nginx, start_nginx
-from bench.processes import BenchError, Process, Processes
+from bench.processes import BenchError, Process, Processes, kernel_seconds
 from bench.report import GIB, MIB, Line, Sample, amount
 from bench.servers import Server, start_server
 
@@ -75,9 +75,9 @@ class Scene:
 
     def measure(self, server: Process, order: Order) -> tuple[Sample, Result]:
         """The same with what came of it."""
-        before = server.cpu()
+        before = server.cpu() + kernel_seconds()
         result = self.processes.order(order)
-        used = server.cpu() - before
+        used = server.cpu() + kernel_seconds() - before
         _require_success(result, order)
         return Sample(result.seconds, result.moved, used), result
 
