@@ -27,6 +27,55 @@ from .reading import FaultCase
 
 ID = image_id(1)
 
+HOSTS = [
+    "2130706433",
+    "0x7f000001",
+    "0x7f.0.0.1",
+    "017700000001",
+    "0177.0.0.1",
+    "127.1",
+    "127.0.1",
+    "0",
+    "0.0.0.0",
+    "127.0.0.1.",
+    "127.0.0.2",
+    "\uff11\uff12\uff17.0.0.1",
+    "127\u3002" + "0\u30020\u30021",
+    "\u2460\u2461\u2466.0.0.1",
+    "localhost",
+    "LOCALHOST",
+    "[::1]",
+    "[::]",
+    "[::ffff:127.0.0.1]",
+    "[::ffff:7f00:1]",
+    "[::127.0.0.1]",
+    "[64:ff9b::7f00:1]",
+    "[2002:7f00:1::]",
+    "[::1%25lo]",
+    "user@127.0.0.1",
+    "user:secret@127.0.0.1",
+    "127.0.0.1%2f",
+    "127.0.0.1\\@x",
+    "127.0.0.1%00x",
+    "x#@127.0.0.1",
+]
+"""Other ways to write 127.0.0.1, and what may lead there."""
+
+PATHS = [
+    f"//images/{ID}",
+    f"/x/../images/{ID}",
+    f"/./images/{ID}",
+    f"/images/{ID}/",
+    f"/images/{ID}?x",
+    f"/images/{ID}#x",
+    f"/images%2f{ID}",
+    f"/images/{ID.upper().replace('8', 'A')}",
+    f"/images/{ID}/stream",
+    "/images/",
+    "",
+]
+"""What is no path of an image."""
+
 
 class ForgedCase(FaultCase):
     """A zone's server that may ask two origins, and one that it may not."""
@@ -216,39 +265,7 @@ class AddressTests(ForgedCase):
 
     def forms(self, port: int) -> Iterable[str]:
         """Everything but the one way to name a server of 127.0.0.1."""
-        hosts = [
-            "2130706433",
-            "0x7f000001",
-            "0x7f.0.0.1",
-            "017700000001",
-            "0177.0.0.1",
-            "127.1",
-            "127.0.1",
-            "0",
-            "0.0.0.0",
-            "127.0.0.1.",
-            "127.0.0.2",
-            "\uff11\uff12\uff17.0.0.1",
-            "127\u3002" + "0\u30020\u30021",
-            "\u2460\u2461\u2466.0.0.1",
-            "localhost",
-            "LOCALHOST",
-            "[::1]",
-            "[::]",
-            "[::ffff:127.0.0.1]",
-            "[::ffff:7f00:1]",
-            "[::127.0.0.1]",
-            "[64:ff9b::7f00:1]",
-            "[2002:7f00:1::]",
-            "[::1%25lo]",
-            "user@127.0.0.1",
-            "user:secret@127.0.0.1",
-            "127.0.0.1%2f",
-            "127.0.0.1\\@x",
-            "127.0.0.1%00x",
-            "x#@127.0.0.1",
-        ]
-        for host in hosts:
+        for host in HOSTS:
             yield f"http://{host}:{port}/images/{ID}"
         right = f"127.0.0.1:{port}"
         yield f"http://{right}@169.254.169.254/images/{ID}"
@@ -261,19 +278,7 @@ class AddressTests(ForgedCase):
         yield f"http://127.0.0.1:0{port}/images/{ID}"
         yield f"http://127.0.0.1:{port + 65536}/images/{ID}"
         yield f"http://127.0.0.1:/images/{ID}"
-        for path in (
-            f"//images/{ID}",
-            f"/x/../images/{ID}",
-            f"/./images/{ID}",
-            f"/images/{ID}/",
-            f"/images/{ID}?x",
-            f"/images/{ID}#x",
-            f"/images%2f{ID}",
-            f"/images/{ID.upper().replace('8', 'A')}",
-            f"/images/{ID}/stream",
-            "/images/",
-            "",
-        ):
+        for path in PATHS:
             yield f"http://{right}{path}"
         yield "http://169.254.169.254/latest/meta-data/iam"
         yield f"http://169.254.169.254/images/{ID}"
