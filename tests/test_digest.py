@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, FirstError, ensureDeferred
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from glancetx.streaming.digest import BACKLOG, JOB, Digests, Hashing
+from glancetx.streaming.digest import BACKLOG, JOB, TURN, Digests, Hashing
 
 from .properties import untimed
 from .threads import ManualThreads, ThreadClock
@@ -80,11 +80,43 @@ class HashingTests(SynchronousTestCase):
             hashing.update(bytes(JOB))
         self.assertEqual(len(self.threads.jobs), 2)
         self.threads.run(1)
+        self.assertEqual(len(self.threads.jobs), 1)
+        hashing.update(bytes(JOB))
         self.assertEqual(len(self.threads.jobs), 2)
         d = self.finish(hashing)
         self.threads.run_all()
-        expected = hashlib.sha256(bytes(3 * JOB)).hexdigest()
+        expected = hashlib.sha256(bytes(4 * JOB)).hexdigest()
         self.assertEqual(self.successResultOf(d)["sha256"], expected)
+
+    def test_meanwhile(self) -> None:
+        """
+        A job goes on with what comes while it runs.
+        """
+        hashing = self.digests.start("sha256")
+        hashing.update(bytes(BACKLOG))
+        hashing.update(b"x")
+        ready = self.ready(hashing)
+        ready.addCallback(lambda _: hashing.update(b"y"))
+        self.threads.run()
+        self.successResultOf(ready)
+        expected = hashlib.sha256(bytes(BACKLOG) + b"xy").hexdigest()
+        d = self.finish(hashing)
+        self.assertEqual(self.successResultOf(d), {"sha256": expected})
+
+    def test_turns(self) -> None:
+        """
+        A thread that never runs out of work is given back to others for a turn.
+        """
+        hashing = self.digests.start("sha256")
+        for _ in range(TURN // JOB + 1):
+            hashing.update(bytes(JOB))
+        self.threads.run()
+        self.assertTrue(self.threads.jobs)
+        d = self.finish(hashing)
+        self.assertNoResult(d)
+        self.threads.run()
+        self.assertEqual(self.threads.jobs, [])
+        self.successResultOf(d)
 
     def test_lagging(self) -> None:
         """
@@ -117,17 +149,13 @@ class HashingTests(SynchronousTestCase):
         Whoever waits is told, each when it is his time.
         """
         hashing = self.digests.start("sha256")
-        hashing.update(bytes(JOB))
-        hashing.update(bytes(BACKLOG))
-        ready, finished = self.ready(hashing), self.finish(hashing)
-        self.threads.run()
+        for size in (BACKLOG, 1, BACKLOG // 2, 10):
+            hashing.update(bytes(size))
+        finished, ready = self.finish(hashing), self.ready(hashing)
+        ready.addCallback(lambda _: self.assertNoResult(finished))
         self.assertNoResult(ready)
-        self.assertNoResult(finished)
-        hashing.update(bytes(10))
         self.threads.run()
         self.successResultOf(ready)
-        self.assertNoResult(finished)
-        self.threads.run()
         self.successResultOf(finished)
 
     def test_cancelled(self) -> None:

@@ -7,6 +7,7 @@ Digests of passing bytes, made in threads of their own.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
@@ -17,17 +18,26 @@ from twisted.python.threadpool import ThreadPool
 __all__ = ["Digests", "Hashing"]
 
 JOB = 1024 * 1024
-"""Bytes that are worth a thread's turn."""
+"""Bytes for which it is worth to begin a thread's turn."""
+
+TURN = 16 * JOB
+"""Bytes after which a thread is given back, so that other streams have their turn."""
 
 BACKLOG = 2 * JOB
 """
 Bytes that may wait for their turn before the source must be held back: one job that is
-being done, and one that follows it at once.
+being hashed, and one that follows it at once.
 """
 
 
 class _Hash:
-    """One algorithm over one stream of bytes: a job at a time, in order."""
+    """
+    One algorithm over one stream of bytes, in order, in one thread at a time.
+
+    A thread goes on as long as there are bytes, without asking the reactor each time:
+    the reactor adds to the queue and to ``_taken``, the thread takes from the queue
+    and adds to ``_done``, and neither touches what is the other's.
+    """
 
     def __init__(
         self, algorithm: str, reactor: IReactorFromThreads, threads: ThreadPool
@@ -35,15 +45,20 @@ class _Hash:
         self._hash = hashlib.new(algorithm, usedforsecurity=False)
         self._reactor = reactor
         self._threads = threads
-        self._queue: list[bytes] = []
+        self._queue: deque[bytes] = deque()
+        self._taken = self._done = 0
         self._busy = False
         self._waiting: list[tuple[int, Deferred[None]]] = []
         self._failure: Failure | None = None
-        self.backlog = 0
+
+    @property
+    def backlog(self) -> int:
+        """How many bytes are not hashed yet."""
+        return self._taken - self._done
 
     def update(self, data: bytes) -> None:
         self._queue.append(data)
-        self.backlog += len(data)
+        self._taken += len(data)
         if self.backlog >= JOB:
             self._work()
 
@@ -61,19 +76,22 @@ class _Hash:
     def _work(self) -> None:
         if self._busy or not self._queue:
             return
-        batch, self._queue = self._queue, []
         self._busy = True
-        job = deferToThreadPool(self._reactor, self._threads, self._update, batch)
+        job = deferToThreadPool(self._reactor, self._threads, self._update)
         job.addCallbacks(self._worked, self._failed)
 
-    def _update(self, batch: list[bytes]) -> int:
-        for data in batch:
+    def _update(self) -> None:
+        """In a thread: hash until nothing is left, or others should have a turn."""
+        stop = self._done + TURN
+        while self._queue and self._done < stop:
+            data = self._queue.popleft()
             self._hash.update(data)
-        return sum(map(len, batch))
+            self._done += len(data)
+            if any(self.backlog <= target for target, _ in self._waiting):
+                self._reactor.callFromThread(self._report)
 
-    def _worked(self, done: int) -> None:
+    def _worked(self, _: None) -> None:
         self._busy = False
-        self.backlog -= done
         if self._waiting or self.backlog >= JOB:
             self._work()
         self._report()
