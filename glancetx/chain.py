@@ -16,9 +16,9 @@ def pin_of(image: Image) -> Pin:
     """
     What a child of this image would know of it.
 
-    :raises WrongState: unless it is active.
+    :raises WrongState: unless it has bytes.
     """
-    if image.status is not Status.ACTIVE or image.size is None or image.digest is None:
+    if not image.status.has_bytes or image.size is None or image.digest is None:
         raise WrongState(image.id, image.status, Status.ACTIVE)
     return Pin(
         origin=None,
@@ -30,6 +30,8 @@ def pin_of(image: Image) -> Pin:
         virtual_size=image.virtual_size,
         checksum=image.checksum,
         digest=image.digest,
+        visibility=image.visibility,
+        anonymous=False,
     )
 
 
@@ -37,6 +39,6 @@ def chain_of(image: Image) -> tuple[Pin, ...]:
     """
     The image itself, then its parents.
 
-    :raises WrongState: unless it is active.
+    :raises WrongState: unless it has bytes.
     """
     return (pin_of(image), *image.parents)

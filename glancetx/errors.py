@@ -16,18 +16,28 @@ __all__ = [
     "CatalogueUnavailable",
     "ConditionFailed",
     "ConfigError",
+    "Forbidden",
     "GlancetxError",
+    "IdentityUnavailable",
     "ImageExists",
     "ImageInUse",
+    "LeaseConflict",
+    "MemberExists",
     "NoSuchImage",
+    "NoSuchLease",
+    "NoSuchMember",
     "NoSuchPiece",
+    "NoSuchTag",
+    "NotAuthenticated",
     "OriginUnavailable",
     "PieceCorrupt",
     "PieceTruncated",
     "ReaderGone",
     "StoreFull",
     "StoreUnavailable",
+    "TooMany",
     "UnknownOrigin",
+    "WrongFormat",
     "WrongState",
 ]
 
@@ -80,6 +90,58 @@ class CatalogueUnavailable(GlancetxError):
 
 
 @dataclass(eq=False)
+class NotAuthenticated(GlancetxError):
+    """The caller has not shown who he is, or not so that it can be believed."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class IdentityUnavailable(GlancetxError):
+    """Whoever knows the callers cannot be asked now, so nobody is let in."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return f"identities cannot be checked now: {self.reason}"
+
+
+@dataclass(eq=False)
+class Forbidden(GlancetxError):
+    """The caller knows of the image, but may not do this."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class TooMany(GlancetxError):
+    """A limit on how many there may be is reached."""
+
+    field: str
+    limit: int
+
+    def __str__(self) -> str:
+        return f"{self.field}: at most {self.limit} are allowed"
+
+
+@dataclass(eq=False)
+class WrongFormat(GlancetxError):
+    """The bytes are not what they were declared to be, or are not safe to keep."""
+
+    field: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.problem}"
+
+
+@dataclass(eq=False)
 class NoSuchImage(GlancetxError):
     """No image with this id exists, or the caller may not know of it."""
 
@@ -103,6 +165,60 @@ class ImageExists(GlancetxError):
 
 
 @dataclass(eq=False)
+class NoSuchMember(GlancetxError):
+    """The image is not shared with this project, as far as the caller may know."""
+
+    image_id: str
+    project: str
+
+    def __str__(self) -> str:
+        return f"image {self.image_id} is not shared with project {self.project}"
+
+
+@dataclass(eq=False)
+class MemberExists(GlancetxError):
+    """The image is shared with this project already."""
+
+    image_id: str
+    project: str
+
+    def __str__(self) -> str:
+        return f"image {self.image_id} is shared with project {self.project} already"
+
+
+@dataclass(eq=False)
+class NoSuchTag(GlancetxError):
+    """The image does not have this tag."""
+
+    image_id: str
+    tag: str
+
+    def __str__(self) -> str:
+        return f"image {self.image_id} does not have the tag {self.tag}"
+
+
+@dataclass(eq=False)
+class NoSuchLease(GlancetxError):
+    """Nobody of this name has a lease of the image."""
+
+    image_id: str
+    holder: str
+
+    def __str__(self) -> str:
+        return f"image {self.image_id} has no lease of {self.holder}"
+
+
+@dataclass(eq=False)
+class LeaseConflict(GlancetxError):
+    """The lease cannot be given as it is asked for."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
 class WrongState(GlancetxError):
     """The image is in a state that does not allow this."""
 
@@ -116,16 +232,26 @@ class WrongState(GlancetxError):
 
 @dataclass(eq=False)
 class ImageInUse(GlancetxError):
-    """Other images known here are differences to this one."""
+    """
+    Other images are differences to this one.
+
+    :ivar children: those that are known here.
+    :ivar holders: sentences about servers whose images are.
+    """
 
     image_id: str
     children: tuple[str, ...]
+    holders: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return (
-            f"image {self.image_id} is the parent of {', '.join(self.children)}; "
-            "delete those first"
-        )
+        reasons = []
+        if self.children:
+            reasons.append(
+                f"is the parent of {', '.join(self.children)}; delete those first"
+            )
+        if self.holders:
+            reasons.append(f"is leased by {', '.join(self.holders)}")
+        return f"image {self.image_id} {'; it '.join(reasons)}"
 
 
 @dataclass(eq=False)

@@ -14,7 +14,17 @@ from attrs import evolve, field, frozen
 
 from .errors import WrongState
 
-__all__ = ["Digest", "Image", "Location", "Pin", "Status", "Visibility"]
+__all__ = [
+    "Digest",
+    "Image",
+    "Lease",
+    "Location",
+    "Member",
+    "MemberStatus",
+    "Pin",
+    "Status",
+    "Visibility",
+]
 
 
 class Status(StrEnum):
@@ -23,17 +33,67 @@ class Status(StrEnum):
     QUEUED = "queued"
     SAVING = "saving"
     ACTIVE = "active"
+    DEACTIVATED = "deactivated"
+
+    @property
+    def has_bytes(self) -> bool:
+        return self in (Status.ACTIVE, Status.DEACTIVATED)
 
 
 class Visibility(StrEnum):
-    """Who may see an image."""
+    """Who may see an image, from the fewest to the most."""
 
-    PUBLIC = "public"
     PRIVATE = "private"
+    SHARED = "shared"
+    COMMUNITY = "community"
+    PUBLIC = "public"
 
     @property
     def is_public(self) -> bool:
         return self is Visibility.PUBLIC
+
+    @property
+    def rank(self) -> int:
+        """The greater, the more people see it."""
+        return list(Visibility).index(self)
+
+
+class MemberStatus(StrEnum):
+    """What a project that an image is shared with makes of it."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+
+
+@frozen
+class Member:
+    """A project that an image is shared with."""
+
+    image_id: str
+    project: str
+    status: MemberStatus
+    created_at: datetime
+    updated_at: datetime
+
+
+@frozen
+class Lease:
+    """
+    Another server keeps differences to an image, and so needs its bytes.
+
+    :ivar holder: an id (UUID) that the other server chose for itself.
+    :ivar url: where that server is, as it says.
+    :ivar project: whose credential took the lease; ``None`` where nobody is asked.
+    :ivar until: when it expires; it guards the image after that, too.
+    """
+
+    image_id: str
+    holder: str
+    url: str
+    project: str | None
+    until: datetime
+    created_at: datetime
 
 
 @frozen
@@ -57,9 +117,15 @@ class Pin:
     """
     What a child knows of one of its parents, fixed when the child was made.
 
+    That it stands in a child's record is the proof that the child's owner could read
+    the parent's bytes, by this digest, when he made the child.
+
     :ivar origin: the ``url`` of the origin that has it, ``None`` for this server.
     :ivar path: where the bytes lie below the origin, e.g. ``/images/ID``; empty for
         this server.
+    :ivar visibility: as the parent's server said; ``PUBLIC`` for what it lets anyone
+        read.
+    :ivar anonymous: the origin was asked without any credential, and so may be again.
     """
 
     origin: str | None
@@ -71,6 +137,8 @@ class Pin:
     virtual_size: int | None
     checksum: str | None
     digest: Digest
+    visibility: Visibility = Visibility.PUBLIC
+    anonymous: bool = True
 
 
 @frozen
@@ -78,6 +146,9 @@ class Image:
     """
     An image.
 
+    :ivar owner: the project it belongs to.
+    :ivar protected: it cannot be deleted until this is taken back.
+    :ivar hidden: lists leave it out unless they are asked for hidden ones.
     :ivar parents: its chain without itself, nearest first; empty for a golden image.
     :ivar size: bytes of its own piece, ``None`` until it is active.
     :ivar checksum: MD5 of its own piece in hex, if the server makes it.
@@ -102,6 +173,10 @@ class Image:
     digest: Digest | None = None
     location: Location | None = None
     stored_at: datetime | None = None
+    owner: str | None = None
+    protected: bool = False
+    hidden: bool = False
+    tags: frozenset[str] = frozenset()
 
     def saving(self, now: datetime) -> Image:
         """
@@ -128,10 +203,12 @@ class Image:
         size: int,
         digest: Digest,
         checksum: str | None,
+        virtual_size: int | None = None,
     ) -> Image:
         """
         The record once its bytes are durable: active, for ever.
 
+        :param virtual_size: bytes of the disk that a machine sees, if the format says.
         :raises WrongState: unless it was saving.
         """
         self._require(Status.SAVING)
@@ -142,10 +219,33 @@ class Image:
             stored_at=now,
             location=location,
             size=size,
-            virtual_size=size if self.disk_format == "raw" else None,
+            virtual_size=size if self.disk_format == "raw" else virtual_size,
             digest=digest,
             checksum=checksum,
         )
+
+    def deactivated(self, now: datetime) -> Image:
+        """
+        The record of an image whose bytes only admins may read. Idempotent.
+
+        :raises WrongState: unless it has bytes.
+        """
+        return self._switched(Status.DEACTIVATED, now)
+
+    def reactivated(self, now: datetime) -> Image:
+        """
+        The record of an image that is active again. Idempotent.
+
+        :raises WrongState: unless it has bytes.
+        """
+        return self._switched(Status.ACTIVE, now)
+
+    def _switched(self, status: Status, now: datetime) -> Image:
+        if not self.status.has_bytes:
+            raise WrongState(self.id, self.status, "active or deactivated")
+        if self.status is status:
+            return self
+        return evolve(self, status=status, updated_at=now)
 
     def _require(self, status: Status) -> None:
         if self.status is not status:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IConsumer, IReactorTime
 from twisted.logger import Logger
@@ -22,11 +22,15 @@ from twisted.python.threadpool import ThreadPool
 from twisted.web.iweb import IAgent
 from zope.interface import Attribute, Interface
 
+from .caller import Caller
+
 __all__ = [
+    "Credentials",
     "IBackend",
     "IBackendFactory",
     "IFileConsumer",
     "IFilePiece",
+    "IIdentity",
     "IPiece",
     "IPieceWriter",
     "Option",
@@ -213,4 +217,57 @@ class IFileConsumer(IConsumer):
         :returns: fires when the last byte was handed to the kernel.
         :raises ReaderGone: (as a failure) if the reader left.
         :raises PieceTruncated: (as a failure) if the file is too short.
+        """
+
+
+@frozen
+class Credentials:
+    """
+    What a request shows of who sends it.
+
+    :ivar token: of ``X-Auth-Token``, or of ``Authorization: Bearer``; ``None`` if
+        there is neither.
+    :ivar service_token: of ``X-Service-Token``.
+    :ivar method: of the request, e.g. ``GET``: some credentials are good for some
+        requests only.
+    :ivar path: of the request, without its query.
+    """
+
+    token: str | None = field(repr=False)
+    service_token: str | None = field(default=None, repr=False)
+    method: str = "GET"
+    path: str = "/"
+
+
+class IIdentity(Interface):
+    """
+    Finds out who sends a request.
+
+    Headers that merely claim an identity (``X-Roles`` and kin) are never looked at.
+    """
+
+    challenge: bytes = Attribute(
+        "``WWW-Authenticate`` of answers to those who are not known."
+    )
+
+    def identify(credentials: Credentials) -> Awaitable[Caller]:
+        """
+        Who it is. Without a token: ``NOBODY``, or ``ANYONE`` where nobody is asked.
+
+        :raises NotAuthenticated: if the token is not good, or not for this request.
+        :raises IdentityUnavailable: if that cannot be told now. Never a guess.
+        """
+
+    def own_token() -> Awaitable[str | None]:
+        """
+        A token of this server itself, to show to servers that share its identities.
+
+        :raises IdentityUnavailable: if there should be one, but it cannot be had now.
+        """
+
+    def reload() -> None:
+        """
+        Read again what is kept in files.
+
+        :raises ConfigError: if they cannot be used; what was read before stays.
         """

@@ -1,0 +1,5 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Who is asking, and who may do what.
+"""
