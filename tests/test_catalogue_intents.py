@@ -32,6 +32,19 @@ class UploadTests(CatalogueTestCase):
         self.assertEqual(done, stored)
         self.assertEqual(await self.catalogue.leftovers(), [])
 
+    async def test_virtual_size(self) -> None:
+        """
+        How large the disk is that a machine sees comes with the commit, if it is known.
+        """
+        for known in (1 << 40, None):
+            image, location = await self.queued(disk_format="qcow2"), new_location()
+            await self.catalogue.begin(image.id, location, self.process)
+            await self.catalogue.commit(
+                image.id, location, 7, DIGEST, None, virtual_size=known
+            )
+            found = await self.catalogue.find(image.id)
+            self.assertEqual(found.virtual_size, known)
+
     async def test_intent(self) -> None:
         """
         While an upload runs, its bytes are known, and whose they are.

@@ -123,16 +123,25 @@ class Catalogue:
         size: int,
         digest: Digest,
         checksum: str | None,
+        virtual_size: int | None = None,
     ) -> Image:
         """
         End an upload, after its bytes are durable: saving to active.
 
+        :param virtual_size: bytes of the disk that a machine sees, if the format says.
         :raises NoSuchImage: if there is no such image.
         :raises WrongState: if the upload was abandoned, or condemned by a scrub that
             took this process for dead.
         """
         return await self._writes.call(
-            intents.commit, self._now(), image_id, location, size, digest, checksum
+            intents.commit,
+            self._now(),
+            image_id,
+            location,
+            size,
+            digest,
+            checksum,
+            virtual_size,
         )
 
     async def abandon(self, image_id: str, location: Location) -> None:

@@ -88,6 +88,7 @@ def commit(
     size: int,
     digest: Digest,
     checksum: str | None,
+    virtual_size: int | None = None,
 ) -> Image:
     """
     End an upload: its bytes are durable, the image is active and the intent gone.
@@ -101,7 +102,7 @@ def commit(
     row = _find(connection, location)
     if row is None or row.condemned or row.image_id != image_id:
         raise WrongState(image_id, image.status, "saving by this upload")
-    image = image.stored(now, location, size, digest, checksum)
+    image = image.stored(now, location, size, digest, checksum, virtual_size)
     images.save(connection, image)
     forget(connection, location)
     return image
