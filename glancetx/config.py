@@ -14,14 +14,17 @@ from typing import Any
 
 from attrs import fields, frozen
 
+from .credentials import IDENTITY_KEYS, IdentityConfig, read_identity
 from .errors import ConfigError
 from .keys import Checker, Key, hint, shown
 from .limits import Limits
 from .listening import Address, anchor_endpoint, parse_endpoint
+from .private import read_secret
 
 __all__ = [
     "TABLES",
     "Config",
+    "IdentityConfig",
     "OriginConfig",
     "ServerConfig",
     "StoreConfig",
@@ -77,6 +80,10 @@ class OriginConfig:
     :ivar via: a URL of the cache through which its bytes are read.
     :ivar proxy: a URL of an HTTP proxy through which it is asked.
     :ivar ca_file: an absolute path: who may sign its certificate.
+    :ivar same_keystone: it knows the same callers by the same tokens, and may be
+        shown them.
+    :ivar credential_file: an absolute path: one line, the token that this server
+        shows there to be given bytes.
     """
 
     name: str
@@ -85,6 +92,8 @@ class OriginConfig:
     via: str | None = None
     proxy: str | None = None
     ca_file: str | None = None
+    same_keystone: bool = False
+    credential_file: str | None = None
 
 
 @frozen
@@ -102,7 +111,7 @@ class Config:
     catalogue_url: str
     stores: tuple[StoreConfig, ...]
     origins: tuple[OriginConfig, ...] = ()
-    identity_kind: str = "none"
+    identity: IdentityConfig = IdentityConfig()
     limits: Limits = Limits()
 
 
@@ -118,7 +127,7 @@ TABLES: Mapping[str, tuple[Key, ...]] = {
     ),
     "catalogue": (Key("url", str, "sqlite:///glancetx-data/catalogue.sqlite"),),
     "stores": (Key("backend", str, required=True), Key("default", bool)),
-    "identity": (Key("kind", str, "none", choices=("none",)),),
+    "identity": IDENTITY_KEYS,
     "origins": (
         Key("name", str, required=True),
         Key("url", str, required=True),
@@ -126,6 +135,8 @@ TABLES: Mapping[str, tuple[Key, ...]] = {
         Key("via", str),
         Key("proxy", str),
         Key("ca_file", str),
+        Key("same_keystone", bool, False),
+        Key("credential_file", str),
     ),
     "limits": tuple(Key(limit.name, int, limit.default) for limit in fields(Limits)),
 }
@@ -191,26 +202,28 @@ class _Reader(Checker):
             name: self.table(name, values.get(name, {}), TABLES[name])
             for name in ("server", "catalogue", "identity", "limits")
         }
+        identity = read_identity(self, single["identity"], self.folder)
         config = Config(
             source=self.source,
             folder=self.folder,
-            server=self.server(single["server"]),
+            server=self.server(single["server"], identity.kind),
             catalogue_url=self.catalogue(single["catalogue"]["url"]),
             stores=self.stores(values.get("stores", {})),
             origins=self.origins(values.get("origins", [])),
-            identity_kind=single["identity"]["kind"],
+            identity=identity,
             limits=self.limits(single["limits"]),
         )
         self.distinct(config)
+        self.keystones(config)
         return config
 
-    def server(self, values: dict[str, Any]) -> ServerConfig:
+    def server(self, values: dict[str, Any], kind: str) -> ServerConfig:
         listen = [anchor_endpoint(text, self.folder) for text in values["listen"]]
         addresses = [self.endpoint(text) for text in listen]
         if not addresses:
             self.fail("server.listen", "needs one endpoint at least")
         local = all(address.local for address in addresses)
-        if not (local or values["insecure"]):
+        if kind == "none" and not (local or values["insecure"]):
             self.fail(
                 "server.listen",
                 "would let everyone beyond this machine read and write, since "
@@ -291,10 +304,12 @@ class _Reader(Checker):
         for name in ("url", "via", "proxy"):
             if values[name] is not None:
                 values[name] = self.url(f"{key}.{name}", values[name])
-        values["ca_file"] = self.path(values["ca_file"])
+        for name in ("ca_file", "credential_file"):
+            values[name] = self.path(values[name])
         origin = OriginConfig(**values)
         self.proxy(f"{key}.proxy", origin)
         self.ca_file(f"{key}.ca_file", origin)
+        self.credential_file(f"{key}.credential_file", origin)
         return origin
 
     def proxy(self, key: str, origin: OriginConfig) -> None:
@@ -317,6 +332,14 @@ class _Reader(Checker):
                 pass
         except OSError as error:
             self.fail(key, f"{origin.ca_file}: {error.strerror}")
+
+    def credential_file(self, key: str, origin: OriginConfig) -> None:
+        if origin.credential_file is None:
+            return
+        try:
+            read_secret(origin.credential_file)
+        except ValueError as error:
+            self.fail(key, f"{origin.credential_file}: {error}")
 
     def limits(self, values: dict[str, Any]) -> Limits:
         for name, value in values.items():
@@ -346,6 +369,15 @@ class _Reader(Checker):
                 owner = owners.setdefault(url, f"of origin {origin.name}")
                 if owner != f"of origin {origin.name}":
                     self.fail(f"origins.{origin.name}", f"{url} is also a URL {owner}")
+
+    def keystones(self, config: Config) -> None:
+        """Only who has a Keystone can share it."""
+        for origin in config.origins:
+            if origin.same_keystone and config.identity.kind != "keystone":
+                self.fail(
+                    f"origins.{origin.name}.same_keystone",
+                    f'needs identity.kind = "keystone", not "{config.identity.kind}"',
+                )
 
     def urls(self, key: str, values: Sequence[str]) -> tuple[str, ...]:
         return tuple(self.url(key, value) for value in values)

@@ -87,6 +87,24 @@ class Limits:
     digest_threads: int = _limit(
         0, "threads", "that make digests; 0 is one a core, at least 2", least=0
     )
+    image_members: int = _limit(128, "projects", "that one image is shared with")
+    image_tags: int = _limit(128, "tags", "of one image")
+    image_properties: int = _limit(128, "properties", "of one image")
+    image_leases: int = _limit(1000, "leases", "of one image")
+    json_bytes: int = _limit(262144, "bytes", "of a request in JSON")
+    identity_seconds: int = _limit(5, "seconds", "until Keystone must have answered")
+    identity_cache_seconds: int = _limit(
+        60, "seconds", "that an answer of Keystone is trusted, at most"
+    )
+    identity_cache_entries: int = _limit(
+        10000, "tokens", "that Keystone's answers are kept of"
+    )
+    lease_seconds: int = _limit(
+        604800, "seconds", "until a lease on another server has to be renewed"
+    )
+    inspect_bytes: int = _limit(
+        1048576, "bytes", "of an upload that are looked at to tell its format"
+    )
 
     @classmethod
     def names(cls) -> tuple[str, ...]:

@@ -15,10 +15,17 @@ from twisted.trial.unittest import SynchronousTestCase
 from glancetx.config import Config, OriginConfig, ServerConfig, load
 from glancetx.errors import ConfigError
 
-__all__ = ["ORIGIN", "STORE", "LoadCase"]
+__all__ = ["KEYSTONE", "ORIGIN", "STORE", "LoadCase"]
 
 STORE = '[stores.main]\nbackend = "filesystem"\n'
 ORIGIN = '[[origins]]\nname = "global"\nurl = "http://g.example.com"\n'
+KEYSTONE = """
+[identity]
+kind = "keystone"
+auth_url = "http://keystone.example.com/identity"
+application_credential_id = "an id"
+application_credential_secret = "a secret"
+"""
 
 
 class LoadCase(SynchronousTestCase):

@@ -13,7 +13,7 @@ from glancetx.config import Config, OriginConfig, ServerConfig, StoreConfig, loa
 from glancetx.errors import ConfigError
 from glancetx.limits import Limits
 from tests.certificates import make_certificate
-from tests.configs import ORIGIN, STORE, LoadCase
+from tests.configs import KEYSTONE, ORIGIN, STORE, LoadCase
 
 
 class FileTests(LoadCase):
@@ -226,14 +226,22 @@ class ServerTests(LoadCase):
             'server.os_hash_algo: must be "sha256" or "sha512", not "md5"',
         )
 
-    def test_no_identities(self) -> None:
+    def test_identities(self) -> None:
         """
-        There is no way yet to tell who is asking.
+        A server that asks who is there may listen anywhere.
         """
-        self.assert_wrong(
-            'identity.kind = "keystone"',
-            'identity.kind: must be "none", not "keystone"',
+        config = self.load(
+            """
+            [server]
+            listen = ["tcp:9292"]
+            public_url = "http://z.example.com"
+            [identity]
+            kind = "tokens"
+            tokens_file = "tokens.toml"
+            """
         )
+        self.assertFalse(config.server.insecure)
+        self.assertEqual(config.identity.kind, "tokens")
 
 
 class CatalogueTests(LoadCase):
@@ -450,6 +458,41 @@ class OriginTests(LoadCase):
             "[[origins]]\nname='g'\nurl='https://g'\nca_file='ca.pem'",
             f"origins.g.ca_file: {self.folder}/ca.pem: No such file or directory",
         )
+
+    def test_credential(self) -> None:
+        """
+        The token for an origin lies in a file of this server's user alone.
+        """
+        path = os.path.join(self.folder, "token")
+        line = "credential_file = 'token'"
+        wrong = f"origins.global.credential_file: {path}: "
+        self.assert_wrong(
+            ORIGIN + line, f"{wrong}cannot be read: No such file or directory"
+        )
+        Path(path).write_text("gtx_a_b\n", encoding="ascii")
+        os.chmod(path, 0o640)
+        self.assert_wrong(
+            ORIGIN + line,
+            f"{wrong}has mode 0640, so that others may use what it holds; "
+            f"chmod 600 {path}",
+        )
+        os.chmod(path, 0o600)
+        self.assertEqual(self.origin(line).credential_file, path)
+
+    def test_same_keystone(self) -> None:
+        """
+        Only a server with a Keystone can share it with an origin.
+        """
+        line = f"{ORIGIN}same_keystone = true"
+        for kind, more in (("none", ""), ("tokens", "identity.tokens_file = 'x'\n")):
+            self.assert_wrong(
+                f"identity.kind = '{kind}'\n{more}{line}",
+                'origins.global.same_keystone: needs identity.kind = "keystone", '
+                f'not "{kind}"',
+            )
+        config = self.load(KEYSTONE + line)
+        self.assertTrue(config.origins[0].same_keystone)
+        self.assertFalse(self.origin("").same_keystone)
 
     def test_useless_ca_file(self) -> None:
         """
