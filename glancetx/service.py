@@ -227,7 +227,8 @@ class Server(MultiService):
             origins=", ".join(_origin(origin) for origin in self.config.origins)
             or "none",
         )
-        if not all(parse_endpoint(text).local for text in server.listen):
+        local = all(parse_endpoint(text).local for text in server.listen)
+        if self.config.identity.kind == "none" and not local:
             self.log.warn(
                 "INSECURE: whoever reaches this server may read, upload and delete "
                 "every image; it asks nobody who he is (server.insecure = true)"
