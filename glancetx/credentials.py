@@ -30,6 +30,7 @@ class IdentityConfig:
     :ivar policy_file: rules instead of the built-in ones.
     :ivar signing_keys_file: what signed URLs are signed with.
     :ivar auth_url: Keystone's; no slash at its end.
+    :ivar secret_file: where the secret or the password was read from, if from a file.
     :ivar ca_file: who may sign Keystone's certificate.
     """
 
@@ -46,6 +47,7 @@ class IdentityConfig:
     user_domain_name: str | None = None
     project_domain_name: str | None = None
     ca_file: str | None = None
+    secret_file: str | None = None
 
 
 _SECRETS = ("application_credential_secret", "password")
@@ -161,6 +163,7 @@ class _Reader:
             given[name] = read_secret(path)
         except ValueError as error:
             self._fail(f"{name}_file", f"{path}: {error}")
+        given["secret_file"] = path
 
     def _need(self, given: Mapping[str, Any], name: str, what: str) -> None:
         if name not in given:

@@ -162,12 +162,14 @@ class KeystoneTests(IdentityCase):
 
     def test_secret_files(self) -> None:
         """
-        A secret may lie in a file of its own, beside the configuration.
+        A secret may lie in a file of its own, beside the configuration; where is
+        remembered, so that it can be read again.
         """
-        self.make("s", "filed\n")
+        path = self.make("s", "filed\n")
         application = KEYSTONE.replace('_secret = "a secret"', "_secret_file = 's'")
-        found = self.identity(application).application_credential_secret
-        self.assertEqual(found, "filed")
+        found = self.identity(application)
+        self.assertEqual(found.application_credential_secret, "filed")
+        self.assertEqual(found.secret_file, path)
         user = USER.replace('password = "a password"', "password_file = 's'")
         self.assertEqual(self.identity(user).password, "filed")
 
