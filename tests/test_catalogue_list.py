@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import text
-
 from glancetx.catalogue import Query
-from glancetx.catalogue.engines import make_engine
 from glancetx.errors import BadValue
 from glancetx.image import Image
 
@@ -114,21 +111,6 @@ class PageTests(CatalogueTestCase):
         ]
         listed = await self.catalogue.list(Query())
         self.assertEqual({i.id: i for i in listed}, {i.id: i for i in images})
-
-    async def test_rides_on_the_index(self) -> None:
-        """
-        A page far behind is looked up in the index and needs no sorting.
-        """
-        statement = (
-            "EXPLAIN QUERY PLAN SELECT * FROM images WHERE (created_at, id) < (1, 2)"
-            " ORDER BY created_at DESC, id DESC LIMIT 25"
-        )
-        engine = make_engine(self.url, writes=False)
-        self.addCleanup(engine.dispose)
-        with engine.connect() as connection:
-            plan = " ".join(str(row) for row in connection.execute(text(statement)))
-        self.assertIn("SEARCH images USING INDEX ix_images_created_at_id", plan)
-        self.assertNotIn("TEMP B-TREE", plan)
 
 
 class FilterTests(CatalogueTestCase):

@@ -143,6 +143,8 @@ class ChainTests(SynchronousTestCase):
                 virtual_size=10,
                 checksum="2" * 32,
                 digest=DIGEST,
+                visibility=ACTIVE.visibility,
+                anonymous=False,
             ),
         )
 

@@ -13,12 +13,13 @@ from typing import Any
 from twisted.internet.threads import deferToThreadPool
 
 from glancetx.errors import CatalogueUnavailable
-from glancetx.image import Digest, Image, Location, Pin
+from glancetx.image import Digest, Image, Lease, Location, Member, MemberStatus, Pin
 
-from . import images, intents, processes
+from . import holds, images, intents, leases, members, processes
 from .calls import Calls, Threads, read, write
 from .db import upgrade
 from .engines import BUSY_SECONDS, make_engine
+from .holds import Hold
 from .intents import Intent
 from .listing import Query, list_images
 from .processes import Process
@@ -159,18 +160,132 @@ class Catalogue:
         """Drop the intent of bytes that are removed. Idempotent."""
         await self._writes.call(intents.forget, location)
 
-    async def delete(self, image_id: str) -> Image:
+    async def change(self, image_id: str, alter: Callable[[Image], Image]) -> Image:
         """
-        Delete an image; its id never comes back.
+        Change an image, all at once or not at all.
+
+        :param alter: makes the new record of the one that is kept; called in another
+            thread while nobody else can change it. What it raises is raised here. The
+            id, the bytes and the chain stay as they are, whatever it makes of them.
+        :returns: the image as it is now.
+        :raises NoSuchImage: if there is none.
+        :raises WrongState: if the state changes otherwise than between active and
+            deactivated.
+        :raises BadValue: if a number is too large to be kept.
+        """
+        return await self._writes.call(images.change, image_id, alter)
+
+    async def delete(
+        self,
+        image_id: str,
+        check: Callable[[Image], None] = lambda image: None,
+        force: bool = False,
+    ) -> Image:
+        """
+        Delete an image; its id never comes back. Its members and leases go with it.
 
         If it has bytes, an intent for them is left: remove them, then :meth:`forget`.
 
+        :param check: raises if this image must stay; called in another thread, before
+            anything else is judged.
+        :param force: whether leases of other servers do not matter.
         :returns: the image as it was.
-        :raises ImageInUse: if images here have it in their chains; names the nearest.
+        :raises ImageInUse: if images here have it in their chains (names the nearest),
+            or other servers have leases of it.
         :raises WrongState: while it is being uploaded.
         :raises NoSuchImage: if there is none.
         """
-        return await self._writes.call(images.delete, self._now(), image_id)
+        return await self._writes.call(
+            images.delete, self._now(), image_id, check, force
+        )
+
+    async def membership(self, image_id: str, project: str) -> Member | None:
+        """What a project is to an image that may be shared with it."""
+        return await self._reads.call(members.find, image_id, project)
+
+    async def members(self, image_id: str) -> tuple[Member, ...]:
+        """The projects that an image is shared with, the first of them first."""
+        return await self._reads.call(members.of_image, image_id)
+
+    async def add_member(self, member: Member, most: int) -> None:
+        """
+        Share an image with a project.
+
+        :param most: with how many projects it may be shared.
+        :raises NoSuchImage: if there is no such image.
+        :raises MemberExists: if it is shared with the project already.
+        :raises TooMany: if it is shared with so many.
+        """
+        await self._writes.call(members.add, member, most)
+
+    async def set_member(
+        self, image_id: str, project: str, status: MemberStatus, now: datetime
+    ) -> Member:
+        """
+        Note what a project makes of an image that is shared with it.
+
+        :returns: the member as it is now.
+        :raises NoSuchMember: if it is not shared with the project.
+        """
+        return await self._writes.call(members.change, image_id, project, status, now)
+
+    async def remove_member(self, image_id: str, project: str) -> None:
+        """
+        Share an image with a project no longer.
+
+        :raises NoSuchMember: if it was not.
+        """
+        await self._writes.call(members.remove, image_id, project)
+
+    async def leases(self, image_id: str) -> tuple[Lease, ...]:
+        """The leases that other servers have of an image, the first of them first."""
+        return await self._reads.call(leases.of_image, image_id)
+
+    async def lease(self, lease: Lease, digest: Digest, most: int) -> bool:
+        """
+        Give a lease, or renew it.
+
+        :param digest: of the bytes that the holder needs.
+        :param most: how many leases an image may have.
+        :returns: whether it is new; a renewed one keeps its ``created_at``.
+        :raises NoSuchImage: if there is no such image.
+        :raises LeaseConflict: if the image has other bytes, or none.
+        :raises Forbidden: if another project took the holder's lease.
+        :raises TooMany: if the image has so many.
+        """
+        return await self._writes.call(leases.give, lease, digest, most)
+
+    async def release(self, image_id: str, holder: str) -> None:
+        """
+        End a lease.
+
+        :raises NoSuchLease: if there is none.
+        """
+        await self._writes.call(leases.end, image_id, holder)
+
+    async def holds(self) -> tuple[Hold, ...]:
+        """The leases that this server has, or should have, of images elsewhere."""
+        return await self._reads.call(holds.everything)
+
+    async def hold(self, hold: Hold) -> None:
+        """Note how it stands with a lease elsewhere; replaces what was noted."""
+        await self._writes.call(holds.note, self._now(), hold)
+
+    async def unhold(self, origin: str, image_id: str) -> None:
+        """Forget a lease elsewhere. Idempotent."""
+        await self._writes.call(holds.forget, origin, image_id)
+
+    async def needed_holds(self) -> tuple[tuple[str, str, Digest], ...]:
+        """
+        The images on other glancetx servers that chains here need.
+
+        :returns: origin, id and digest of each, sorted.
+        """
+        return await self._reads.call(holds.needed)
+
+    async def server_id(self) -> str:
+        """The name of this server as a holder of leases; a UUID, ever the same."""
+        return await self._reads.call(holds.server_id)
 
     async def children(self, image_id: str) -> tuple[str, ...]:
         """The ids of the images here whose direct parent is this local image."""

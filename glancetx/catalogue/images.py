@@ -9,11 +9,12 @@ given. The statements are constants, so that they are compiled once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from attrs import evolve
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
@@ -21,10 +22,12 @@ from sqlalchemy.exc import IntegrityError
 from glancetx.errors import BadValue, ImageExists, ImageInUse, NoSuchImage, WrongState
 from glancetx.image import Digest, Image, Location, Pin, Status, Visibility
 
-from .schema import LARGEST, ids, images, intents, pins, properties
+from . import leases
+from .schema import LARGEST, ids, images, intents, pins, properties, tags
 
 __all__ = [
     "add",
+    "change",
     "children",
     "delete",
     "find",
@@ -51,6 +54,7 @@ _PINS = (
     .where(pins.c.image_id.in_(bindparam("image_ids", expanding=True)))
     .order_by(pins.c.image_id, pins.c.depth)
 )
+_TAGS = select(tags).where(tags.c.image_id.in_(bindparam("image_ids", expanding=True)))
 _CHILDREN = (
     select(pins.c.image_id)
     .where(pins.c.parent_id == bindparam("parent"), pins.c.origin.is_(None))
@@ -78,11 +82,35 @@ _CHAIN = (
 _TAKE_ID = insert(ids)
 _ADD = insert(images)
 _ADD_PROPERTIES = insert(properties)
+_DROP_PROPERTIES = delete_from(properties).where(
+    properties.c.image_id == bindparam("of_image"),
+    properties.c.name.in_(bindparam("names", expanding=True)),
+)
+_ADD_TAGS = insert(tags)
+_DROP_TAGS = delete_from(tags).where(
+    tags.c.image_id == bindparam("of_image"),
+    tags.c.tag.in_(bindparam("names", expanding=True)),
+)
 _ADD_PINS = insert(pins)
 _SAVE = update(images).where(images.c.id == bindparam("image_id"))
 _DELETE = delete_from(images).where(images.c.id == bindparam("image_id"))
 _BURY = update(ids).where(ids.c.id == bindparam("image_id"))
 _LEAVE_BYTES = insert(intents)
+
+#: What :func:`change` may change, besides properties and tags.
+CHANGEABLE = (
+    "status",
+    "updated_at",
+    "name",
+    "visibility",
+    "owner",
+    "protected",
+    "hidden",
+    "disk_format",
+    "container_format",
+    "min_disk",
+    "min_ram",
+)
 
 
 def find(connection: Connection, image_id: str, lock: bool = False) -> Image:
@@ -110,13 +138,24 @@ def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Image]:
             connection.execute(_PROPERTIES, which).all(), lambda row: row.image_id
         )
     }
+    labels: dict[str, set[str]] = {}
+    for image_id, tag in connection.execute(_TAGS, which).all():
+        labels.setdefault(image_id, set()).add(tag)
     chains = {
         image_id: tuple(map(_pin, found))
         for image_id, found in groupby(
             connection.execute(_PINS, which).all(), lambda row: row.image_id
         )
     }
-    return [_image(row, theirs.get(row.id, {}), chains.get(row.id, ())) for row in rows]
+    return [
+        _image(
+            row,
+            theirs.get(row.id, {}),
+            frozenset(labels.get(row.id, ())),
+            chains.get(row.id, ()),
+        )
+        for row in rows
+    ]
 
 
 def add(connection: Connection, image: Image) -> None:
@@ -130,9 +169,7 @@ def add(connection: Connection, image: Image) -> None:
     """
     if image.status is not Status.QUEUED:
         raise WrongState(image.id, image.status, Status.QUEUED)
-    for field in ("min_disk", "min_ram"):
-        if not 0 <= getattr(image, field) <= LARGEST:
-            raise BadValue(field, f"must be between 0 and {LARGEST}")
+    _require_numbers(image)
     for pin in image.parents:
         if pin.origin is None:
             _require_active(connection, pin.image_id)
@@ -140,15 +177,10 @@ def add(connection: Connection, image: Image) -> None:
         connection.execute(_TAKE_ID, {"id": image.id})
     except IntegrityError:
         raise ImageExists(image.id) from None
-    connection.execute(_ADD, _fixed(image) | _changing(image))
-    if image.properties:
-        connection.execute(
-            _ADD_PROPERTIES,
-            [
-                {"image_id": image.id, "name": name, "value": value}
-                for name, value in image.properties.items()
-            ],
-        )
+    made = {"id": image.id, "created_at": image.created_at}
+    connection.execute(_ADD, made | _described(image) | _changing(image))
+    _add_properties(connection, image.id, image.properties.items())
+    _add_tags(connection, image.id, image.tags)
     if image.parents:
         connection.execute(_ADD_PINS, _pin_rows(image))
 
@@ -158,22 +190,62 @@ def save(connection: Connection, image: Image) -> None:
     connection.execute(_SAVE, {"image_id": image.id} | _changing(image))
 
 
-def delete(connection: Connection, now: datetime, image_id: str) -> Image:
+def change(
+    connection: Connection, image_id: str, alter: Callable[[Image], Image]
+) -> Image:
+    """
+    Make of an image what a function makes of it.
+
+    :param alter: is given the locked image; what it makes of other fields than
+        ``CHANGEABLE``, properties and tags is not kept. What it raises is raised, and
+        nothing is changed.
+    :returns: the image as it is now.
+    :raises NoSuchImage: if there is none.
+    :raises WrongState: if the state changes otherwise than between active and
+        deactivated.
+    :raises BadValue: if a number is too large to be kept.
+    """
+    old = find(connection, image_id, lock=True)
+    altered = alter(old)
+    fields = (*CHANGEABLE, "properties", "tags")
+    new = evolve(old, **{name: getattr(altered, name) for name in fields})
+    if new.status is not old.status and not (
+        old.status.has_bytes and new.status.has_bytes
+    ):
+        raise WrongState(image_id, old.status, "in a state that leads there")
+    _require_numbers(new)
+    connection.execute(_SAVE, {"image_id": image_id} | _described(new) | _changing(new))
+    _save_properties(connection, old, new)
+    _save_tags(connection, old, new)
+    return new
+
+
+def delete(
+    connection: Connection,
+    now: datetime,
+    image_id: str,
+    check: Callable[[Image], None],
+    force: bool,
+) -> Image:
     """
     Delete an image for ever; leave an intent for its bytes, if it has any.
 
+    :param check: is given the locked image, and raises if it must stay.
+    :param force: whether leases of other servers do not matter.
     :returns: the image as it was.
-    :raises ImageInUse: if images here have it in their chains; names the nearest.
+    :raises ImageInUse: if images here have it in their chains (names the nearest), or
+        other servers have leases of it.
     :raises WrongState: while it is being uploaded.
     :raises NoSuchImage: if there is none.
     """
     image = find(connection, image_id, lock=True)
+    check(image)
     if image.status is Status.SAVING:
         raise WrongState(image_id, image.status, "queued or active")
-    dependents = connection.execute(_DEPENDENTS, {"parent": image_id}).all()
-    if dependents:
-        nearest = [row.image_id for row in dependents if row.depth == dependents[0][0]]
-        raise ImageInUse(image_id, tuple(nearest))
+    nearest = _nearest(connection, image_id)
+    holders = () if force else leases.holders(connection, now, image_id)
+    if nearest or holders:
+        raise ImageInUse(image_id, nearest, holders)
     connection.execute(_DELETE, {"image_id": image_id})
     connection.execute(_BURY, {"image_id": image_id, "deleted_at": now})
     if image.location is not None:
@@ -212,13 +284,61 @@ def known_chain(
     return tuple(map(_pin, connection.execute(_CHAIN, rest).all()))
 
 
+def _nearest(connection: Connection, image_id: str) -> tuple[str, ...]:
+    """The ids of the images here that need this one, of those who are nearest."""
+    found = connection.execute(_DEPENDENTS, {"parent": image_id}).all()
+    return tuple(row.image_id for row in found if row.depth == found[0].depth)
+
+
+def _save_properties(connection: Connection, old: Image, new: Image) -> None:
+    gone = old.properties.items() - new.properties.items()
+    come = new.properties.items() - old.properties.items()
+    if gone:
+        names = [name for name, _ in gone]
+        connection.execute(_DROP_PROPERTIES, {"of_image": old.id, "names": names})
+    _add_properties(connection, old.id, come)
+
+
+def _save_tags(connection: Connection, old: Image, new: Image) -> None:
+    if gone := old.tags - new.tags:
+        connection.execute(_DROP_TAGS, {"of_image": old.id, "names": list(gone)})
+    _add_tags(connection, old.id, new.tags - old.tags)
+
+
+def _add_properties(
+    connection: Connection, image_id: str, come: Iterable[tuple[str, str]]
+) -> None:
+    rows = [
+        {"image_id": image_id, "name": name, "value": value} for name, value in come
+    ]
+    if rows:
+        connection.execute(_ADD_PROPERTIES, rows)
+
+
+def _add_tags(connection: Connection, image_id: str, come: Iterable[str]) -> None:
+    rows = [{"image_id": image_id, "tag": tag} for tag in come]
+    if rows:
+        connection.execute(_ADD_TAGS, rows)
+
+
+def _require_numbers(image: Image) -> None:
+    for field in ("min_disk", "min_ram"):
+        if not 0 <= getattr(image, field) <= LARGEST:
+            raise BadValue(field, f"must be between 0 and {LARGEST}")
+
+
 def _require_active(connection: Connection, image_id: str) -> None:
     found = connection.execute(_LOCK_ACTIVE, {"image_id": image_id}).one_or_none()
     if found is None:
         raise BadValue("parent_id", f"image {image_id} is not here, or not active")
 
 
-def _image(row: Row[Any], theirs: dict[str, str], chain: tuple[Pin, ...]) -> Image:
+def _image(
+    row: Row[Any],
+    theirs: dict[str, str],
+    labels: frozenset[str],
+    chain: tuple[Pin, ...],
+) -> Image:
     return Image(
         id=row.id,
         status=Status(row.status),
@@ -238,6 +358,10 @@ def _image(row: Row[Any], theirs: dict[str, str], chain: tuple[Pin, ...]) -> Ima
         digest=_digest(row),
         location=None if row.store is None else Location(row.store, row.key),
         stored_at=row.stored_at,
+        owner=row.owner,
+        protected=row.protected,
+        hidden=row.hidden,
+        tags=labels,
     )
 
 
@@ -247,11 +371,12 @@ def _digest(row: Row[Any]) -> Digest | None:
     return Digest(row.digest_algorithm, row.digest_value)
 
 
-def _fixed(image: Image) -> dict[str, Any]:
+def _described(image: Image) -> dict[str, Any]:
     return {
-        "id": image.id,
         "visibility": image.visibility.value,
-        "created_at": image.created_at,
+        "owner": image.owner,
+        "protected": image.protected,
+        "hidden": image.hidden,
         "name": image.name,
         "disk_format": image.disk_format,
         "container_format": image.container_format,
@@ -286,6 +411,8 @@ def _pin(row: Row[Any]) -> Pin:
         virtual_size=row.virtual_size,
         checksum=row.checksum,
         digest=Digest(row.digest_algorithm, row.digest_value),
+        visibility=Visibility(row.visibility),
+        anonymous=row.anonymous,
     )
 
 
@@ -304,6 +431,8 @@ def _pin_rows(image: Image) -> list[dict[str, Any]]:
             "checksum": pin.checksum,
             "digest_algorithm": pin.digest.algorithm,
             "digest_value": pin.digest.value,
+            "visibility": pin.visibility.value,
+            "anonymous": pin.anonymous,
         }
         for depth, pin in enumerate(image.parents, start=1)
     ]

@@ -23,20 +23,27 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
     text,
+    true,
 )
 from sqlalchemy.types import TypeDecorator
 
 __all__ = [
     "LARGEST",
     "Moment",
+    "holds",
     "ids",
     "images",
     "intents",
+    "leases",
+    "members",
     "metadata",
     "pins",
     "processes",
     "properties",
+    "server",
+    "tags",
 ]
 
 #: The largest number that a column takes.
@@ -83,6 +90,8 @@ ids = Table(
     Column("deleted_at", Moment),
 )
 
+#: The lists are read in the order of these indexes. Sorted by anything, a list is a
+#: merge of the images of each visibility; one's own are found by their owner.
 images = Table(
     "images",
     metadata,
@@ -104,8 +113,19 @@ images = Table(
     Column("store", Text),
     Column("key", Text),
     Column("stored_at", Moment),
-    Index(None, "created_at", "id"),
-    Index(None, "name", "created_at", "id"),
+    Column("owner", Text),
+    Column("protected", Boolean, nullable=False, server_default=false()),
+    Column("hidden", Boolean, nullable=False, server_default=false()),
+    Index(None, "visibility", "hidden", "created_at", "id"),
+    Index(None, "visibility", "hidden", "name", "created_at", "id"),
+    Index(None, "visibility", "hidden", "status", "created_at", "id"),
+    Index(None, "visibility", "hidden", "container_format", "created_at", "id"),
+    Index(None, "visibility", "hidden", "disk_format", "created_at", "id"),
+    Index(None, "visibility", "hidden", "size", "created_at", "id"),
+    Index(None, "visibility", "hidden", "updated_at", "created_at", "id"),
+    Index(None, "visibility", "hidden", "id"),
+    Index(None, "owner", "visibility", "hidden", "created_at", "id"),
+    Index(None, "owner", "visibility", "hidden", "name", "created_at", "id"),
 )
 
 properties = Table(
@@ -120,6 +140,69 @@ properties = Table(
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
 )
+
+tags = Table(
+    "tags",
+    metadata,
+    Column(
+        "image_id",
+        String(36),
+        ForeignKey("images.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("tag", Text, primary_key=True),
+)
+
+#: The projects that an image is shared with.
+members = Table(
+    "members",
+    metadata,
+    Column(
+        "image_id",
+        String(36),
+        ForeignKey("images.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("project", Text, primary_key=True),
+    Column("status", String(16), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Index(None, "project", "status", "image_id"),
+)
+
+#: The servers whose images are differences to an image here.
+leases = Table(
+    "leases",
+    metadata,
+    Column(
+        "image_id",
+        String(36),
+        ForeignKey("images.id", ondelete="CASCADE"),
+        primary_key=True,
+    ),
+    Column("holder", String(36), primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("project", Text),
+    Column("until", Moment, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+#: The leases that this server takes of images on other servers.
+holds = Table(
+    "holds",
+    metadata,
+    Column("origin", Text, primary_key=True),
+    Column("image_id", String(36), primary_key=True),
+    Column("digest_algorithm", String(16), nullable=False),
+    Column("digest_value", String(128), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("until", Moment),
+    Column("problem", Text),
+    Column("checked_at", Moment, nullable=False),
+)
+
+#: One row: the name by which other servers know the holder of their leases.
+server = Table("server", metadata, Column("id", String(36), primary_key=True))
 
 #: The chain of a child without itself; its direct parent has the depth 1.
 pins = Table(
@@ -142,6 +225,8 @@ pins = Table(
     Column("checksum", String(32)),
     Column("digest_algorithm", String(16), nullable=False),
     Column("digest_value", String(128), nullable=False),
+    Column("visibility", String(16), nullable=False, server_default="public"),
+    Column("anonymous", Boolean, nullable=False, server_default=true()),
     Index(None, "parent_id", "origin"),
 )
 
