@@ -18,7 +18,7 @@ from attrs import frozen
 from twisted.web.http_headers import Headers
 
 from .errors import BadValue
-from .image import Digest, Pin
+from .image import Digest, Pin, Visibility
 
 __all__ = ["Found", "Nonsense", "believe", "said_in_headers", "said_in_json", "shown"]
 
@@ -32,6 +32,7 @@ _TEXTS = (
     "os_hash_algo",
     "os_hash_value",
     "parent_id",
+    "visibility",
 )
 _NUMBERS = ("size", "virtual_size")
 _V2_PARENT = "os_glance_parent_id"
@@ -134,8 +135,18 @@ def believe(
         virtual_size=_number(said, "virtual_size"),
         checksum=_fitting(said, "checksum", _MD5),
         digest=_digest(said, image_id, where),
+        visibility=_visibility(said),
+        anonymous=False,
     )
     return Found(pin, _text(said, "parent_id", _LONGEST_URI) or None)
+
+
+def _visibility(said: Mapping[str, Any]) -> Visibility:
+    """As it says; a server that does not say it shows its images to few."""
+    try:
+        return Visibility(said["visibility"])
+    except ValueError:
+        return Visibility.PRIVATE
 
 
 def _digest(said: Mapping[str, Any], image_id: str, where: str) -> Digest:

@@ -16,6 +16,7 @@ __all__ = [
     "CatalogueUnavailable",
     "ConditionFailed",
     "ConfigError",
+    "Conflict",
     "Forbidden",
     "GlancetxError",
     "IdentityUnavailable",
@@ -209,13 +210,17 @@ class NoSuchLease(GlancetxError):
 
 
 @dataclass(eq=False)
-class LeaseConflict(GlancetxError):
-    """The lease cannot be given as it is asked for."""
+class Conflict(GlancetxError):
+    """What is asked for does not fit to what the image is now."""
 
     reason: str
 
     def __str__(self) -> str:
         return self.reason
+
+
+class LeaseConflict(Conflict):
+    """The lease cannot be given as it is asked for."""
 
 
 @dataclass(eq=False)

@@ -16,7 +16,7 @@ from typing import Any
 from attrs import frozen
 
 from .chain import chain_of, pin_of
-from .image import Digest, Image, Pin
+from .image import Digest, Image, Pin, Status
 from .interfaces import IPiece
 from .streaming.segments import Literal, Segment, Segments, Slice, Zeros
 
@@ -143,7 +143,7 @@ def _layout(
     digest: Digest | None = None,
 ) -> Layout:
     modified = image.stored_at or image.created_at
-    public = image.visibility.is_public
+    public = image.visibility.is_public and image.status is Status.ACTIVE
     return Layout(kind, segments, etag, media_type, modified, digest, public)
 
 

@@ -17,10 +17,16 @@ from twisted.python.threadpool import ThreadPool
 
 from .catalogue import Catalogue, utcnow
 from .config import Config
-from .interfaces import Tools
+from .identity.nobody import Nobody
+from .identity.policy import Policy
+from .identity.signatures import Signatures
+from .interfaces import IIdentity, Tools
+from .library.access import Access
 from .library.chains import Chains
+from .library.changes import Changes
 from .library.images import Images
 from .library.presence import Presence, lock_folder
+from .library.sharing import Sharing
 from .library.uploads import Uploads
 from .metrics import Metrics
 from .origins import Origins
@@ -29,7 +35,8 @@ from .stores import Stores, make_stores
 from .streaming.digest import Digests
 from .streaming.player import Player
 from .uris import Names
-from .web.app import make_resource
+from .web.app import make_routes
+from .web.routes import Routes
 from .web.site import Site
 
 __all__ = ["Parts", "compose", "compose_stores", "digest_threads"]
@@ -52,6 +59,8 @@ class Parts:
     outbound: Outbound
     origins: Origins
     images: Images
+    identity: IIdentity
+    routes: Routes
     metrics: Metrics
     site: Site
 
@@ -69,17 +78,32 @@ def compose(config: Config, reactor: Any) -> Parts:
     own = Names(config.server.public_url, config.server.aliases)
     digests = Digests(reactor, hashing)
     outbound = Outbound(reactor, limits)
+    identity = make_identity(config, outbound, reactor)
     origins = Origins(
-        config.origins, outbound, digests, reactor, limits, metrics.parent
+        config.origins,
+        outbound,
+        digests,
+        reactor,
+        limits,
+        metrics.parent,
+        identity.own_token,
     )
     catalogue = Catalogue(config.catalogue_url, reactor)
     presence = Presence(catalogue, lock_folder(catalogue.url), reactor)
     stores = compose_stores(config, reactor, files)
     uploads = Uploads(digests, config.server.os_hash_algo, config.server.md5)
-    chains = Chains(own, origins, catalogue, limits)
-    images = Images(catalogue, stores, origins, chains, uploads, presence, utcnow)
+    access = Access(Policy(), catalogue)
+    chains = Chains(own, origins, catalogue, access, limits)
+    changes = Changes(access, limits, utcnow)
+    images = Images(
+        catalogue, stores, origins, chains, uploads, presence, access, changes, utcnow
+    )
+    sharing = Sharing(access, catalogue, limits, utcnow)
     player = Player(reactor, files)
-    resource = make_resource(images, own, player, limits, metrics)
+    signatures = Signatures({}, utcnow)
+    resource, routes = make_routes(
+        images, sharing, own, player, identity, signatures, limits, metrics
+    )
     site = Site(
         resource,
         limits,
@@ -98,9 +122,20 @@ def compose(config: Config, reactor: Any) -> Parts:
         outbound=outbound,
         origins=origins,
         images=images,
+        identity=identity,
+        routes=routes,
         metrics=metrics,
         site=site,
     )
+
+
+def make_identity(config: Config, outbound: Outbound, reactor: Any) -> IIdentity:
+    """
+    Whoever knows the callers.
+
+    :raises ConfigError: if it cannot work as it is configured.
+    """
+    return Nobody()
 
 
 def compose_stores(config: Config, reactor: Any, files: ThreadPool) -> Stores:

@@ -11,12 +11,17 @@ from datetime import UTC, datetime
 from attrs import evolve
 
 from glancetx.errors import NoSuchImage
-from glancetx.image import Digest, Image, Location, Pin, Status, Visibility
+from glancetx.identity.policy import Policy
+from glancetx.image import Digest, Image, Location, Member, Pin, Status, Visibility
+from glancetx.library.access import Access
+from glancetx.library.chains import Chains
+from glancetx.limits import Limits
+from glancetx.origins import Origins
 from glancetx.uris import Names
 
 from .players import image_id
 
-__all__ = ["OWN", "Records", "pin"]
+__all__ = ["OWN", "Records", "make_chains", "pin"]
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 OWN = Names("http://zone.example.com:9292", ("https://zone.example.com",))
@@ -33,6 +38,9 @@ class Records:
         if image_id not in self.images:
             raise NoSuchImage(image_id)
         return self.images[image_id]
+
+    async def membership(self, image_id: str, project: str) -> Member | None:
+        return None
 
     async def known_chain(self, origin: str, image_id: str) -> tuple[Pin, ...] | None:
         return self.known.get((origin, image_id))
@@ -71,4 +79,10 @@ def pin(number: int, origin: str | None = None) -> Pin:
         virtual_size=None,
         checksum=None,
         digest=Digest("sha256", f"{number:064x}"),
+        anonymous=origin is not None,
     )
+
+
+def make_chains(origins: Origins, records: Records) -> Chains:
+    """What follows parents, for callers of whom the policy decides."""
+    return Chains(OWN, origins, records, Access(Policy(), records), Limits())

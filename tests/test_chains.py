@@ -10,16 +10,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from glancetx.caller import ANYONE
 from glancetx.config import OriginConfig
 from glancetx.errors import BadValue
 from glancetx.image import Pin
-from glancetx.library.chains import Chains
 from glancetx.limits import Limits
 from glancetx.origins import Origins
 from glancetx.outbound import Outbound
 
 from .agents import make_digests
-from .chain_records import OWN, Records, pin
+from .chain_records import OWN, Records, make_chains, pin
 from .fake_reactor import FakeReactor
 from .players import image_id
 
@@ -39,18 +39,18 @@ class LocalTests(SynchronousTestCase):
             Clock(),
             Limits(),
         )
-        self.chains = Chains(OWN, origins, self.records, Limits())
+        self.chains = make_chains(origins, self.records)
 
     def tearDown(self) -> None:
         self.assertEqual(self.reactor.targets, [])
 
     def resolve(self, parent_id: str) -> tuple[Pin, ...]:
         return self.successResultOf(
-            Deferred.fromCoroutine(self.chains.resolve(parent_id))
+            Deferred.fromCoroutine(self.chains.resolve(ANYONE, parent_id))
         )
 
     def refused(self, parent_id: str) -> str:
-        d = Deferred.fromCoroutine(self.chains.resolve(parent_id))
+        d = Deferred.fromCoroutine(self.chains.resolve(ANYONE, parent_id))
         error: BadValue = self.failureResultOf(d, BadValue).value
         self.assertEqual(error.field, "parent_id")
         return error.problem

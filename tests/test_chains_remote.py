@@ -14,16 +14,16 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request, Site
 
+from glancetx.caller import ANYONE
 from glancetx.config import OriginConfig
 from glancetx.errors import BadValue, OriginUnavailable
 from glancetx.image import Digest, Pin
-from glancetx.library.chains import Chains
 from glancetx.limits import Limits
 from glancetx.origins import Origins
 from glancetx.outbound import Outbound
 
 from .agents import make_digests
-from .chain_records import OWN, Records, pin
+from .chain_records import OWN, Records, make_chains, pin
 from .loopback import Loopback
 from .players import Glance, Glancetx, Played, image_id
 
@@ -75,17 +75,17 @@ class RemoteTests(TestCase):
             Clock(),
             Limits(),
         )
-        self.chains = Chains(OWN, origins, self.records, Limits())
+        self.chains = make_chains(origins, self.records)
 
     def uri(self, server: Loopback, number: int) -> str:
         return f"{server.url}/images/{image_id(number)}"
 
     async def resolve(self, parent_id: str) -> list[tuple[str | None, str]]:
-        pins = await self.chains.resolve(parent_id)
+        pins = await self.chains.resolve(ANYONE, parent_id)
         return [(pin.origin, pin.image_id) for pin in pins]
 
     async def refused(self, parent_id: str) -> str:
-        d = Deferred.fromCoroutine(self.chains.resolve(parent_id))
+        d = Deferred.fromCoroutine(self.chains.resolve(ANYONE, parent_id))
         error: Any = await self.assertFailure(d, BadValue)
         self.assertEqual(error.field, "parent_id")
         return str(error.problem)
@@ -99,7 +99,7 @@ class RemoteTests(TestCase):
         """
         image = Played(1)
         self.glancetx.add(image)
-        (found,) = await self.chains.resolve(self.uri(self.first, 1))
+        (found,) = await self.chains.resolve(ANYONE, self.uri(self.first, 1))
         self.assertEqual(
             found,
             Pin(
@@ -265,7 +265,7 @@ class RemoteTests(TestCase):
         self.assertEqual(one.count + two.count, DEPTH)
 
     async def unavailable(self, parent_id: str) -> str:
-        d = Deferred.fromCoroutine(self.chains.resolve(parent_id))
+        d = Deferred.fromCoroutine(self.chains.resolve(ANYONE, parent_id))
         error: Any = await self.assertFailure(d, OriginUnavailable)
         return str(error.origin)
 
@@ -287,8 +287,10 @@ class RemoteTests(TestCase):
         self.records.known[self.second.url, image_id(2)] = known
         self.glancetx.add(Played(1, parent=self.uri(self.second, 2)))
         await self.second.close()
-        self.assertEqual(await self.chains.resolve(self.uri(self.second, 2)), known)
-        found = await self.chains.resolve(self.uri(self.first, 1))
+        self.assertEqual(
+            await self.chains.resolve(ANYONE, self.uri(self.second, 2)), known
+        )
+        found = await self.chains.resolve(ANYONE, self.uri(self.first, 1))
         self.assertEqual(found[1:], known)
 
     async def test_up_and_known(self) -> None:

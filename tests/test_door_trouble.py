@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from glancetx.caller import ANYONE
 from glancetx.errors import CatalogueUnavailable, NoSuchPiece
-from glancetx.image import Image
 
 from .door import DATA, DoorCase
 
@@ -32,9 +32,9 @@ class TroubleTests(DoorCase):
             image_id = await self.zone.add(DATA)
             found = getattr(images, name)
 
-            async def late(image: Image, found: Any = found) -> Any:
-                pieces = await found(image)
-                await images.remove(image.id)
+            async def late(*arguments: Any, found: Any = found) -> Any:
+                pieces = await found(*arguments)
+                await images.remove(ANYONE, arguments[-1].id)
                 return pieces
 
             patch = self.patch(images, name, late)

@@ -15,12 +15,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
 from glancetx.errors import BadValue
+from glancetx.identity.nobody import Nobody
 from glancetx.image import Digest, Image, Status, Visibility
 from glancetx.layouts import Manifest
 from glancetx.limits import Limits
 from glancetx.metrics import Metrics
 from glancetx.uris import Names
-from glancetx.web.app import make_resource
+from glancetx.web.app import make_routes
 from glancetx.web.metadata import read_draft, to_brief, to_json
 from glancetx.web.problems import STATUS
 from glancetx.web.query import read_query
@@ -64,7 +65,16 @@ class PageTests(SynchronousTestCase):
         """
         nothing: Any = None
         names = Names("http://zone.example.com")
-        resource = make_resource(nothing, names, nothing, Limits(), Metrics())
+        resource, _ = make_routes(
+            images=nothing,
+            sharing=nothing,
+            own=names,
+            player=nothing,
+            identity=Nobody(),
+            signatures=nothing,
+            limits=Limits(),
+            metrics=Metrics(),
+        )
         routes = {
             (method, rule.rule.replace("<image_id>", "ID"))
             for rule in cast(Any, resource)._app.url_map.iter_rules()

@@ -6,18 +6,24 @@ From what a caller names as the parent of a new image to the pins of its whole c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.logger import Logger
 
+from glancetx.caller import Caller
 from glancetx.chain import pin_of
 from glancetx.claims import shown
-from glancetx.errors import BadValue, NoSuchImage, OriginUnavailable, WrongState
-from glancetx.image import Image, Pin
+from glancetx.errors import BadValue, Forbidden, NoSuchImage, OriginUnavailable
+from glancetx.identity.signatures import is_signature
+from glancetx.image import Image, Pin, Status, Visibility
 from glancetx.limits import Limits
 from glancetx.origins import Origin, Origins
 from glancetx.uris import Names, is_image_id
+
+from .access import Access
+from .changes import less_visible
 
 __all__ = ["Chains", "Records"]
 
@@ -34,10 +40,15 @@ class Records(Protocol):
 
 @frozen
 class _Named:
-    """An image and the server that has it, ``None`` for this one."""
+    """
+    An image and the server that has it, ``None`` for this one.
+
+    :ivar signature: the query of a signed URL, which lets its bearer read the image.
+    """
 
     origin: Origin | None
     image_id: str
+    signature: str = ""
 
 
 class _Pins:
@@ -81,21 +92,44 @@ class Chains:
     log = Logger()
 
     def __init__(
-        self, own: Names, origins: Origins, catalogue: Records, limits: Limits
+        self,
+        own: Names,
+        origins: Origins,
+        catalogue: Records,
+        access: Access,
+        limits: Limits,
     ) -> None:
+        self._access = access
         self._own = own
         self._origins = origins
         self._catalogue = catalogue
         self._limits = limits
 
-    async def resolve(self, parent_id: str) -> tuple[Pin, ...]:
+    async def cap(self, parents: Sequence[Pin]) -> Visibility:
+        """
+        How visible an image with these parents may be: as the least visible of them.
+
+        Those here count as visible as they are now, others as they were.
+        """
+        seen = [Visibility.PUBLIC]
+        for pin in parents:
+            if pin.origin is None:
+                seen.append((await self._catalogue.find(pin.image_id)).visibility)
+            else:
+                seen.append(pin.visibility)
+        return less_visible(*seen)
+
+    async def resolve(self, caller: Caller, parent_id: str) -> tuple[Pin, ...]:
         """
         The whole chain that an image with this parent will have, nearest first.
+
+        The caller must be able to read all of it. That he could is what its pins
+        prove later, to whoever may read the new image.
 
         Nothing is asked of any server unless the text names an image of an origin.
 
         :param parent_id: an id of this server, or a URI of this server's or of an
-            origin's.
+            origin's; a signed one may be read by whoever has it.
         :raises BadValue: (of ``parent_id``) if it names no image that can be a
             parent, or one of its ancestors cannot be followed.
         :raises OriginUnavailable: if an origin that must be asked does not answer,
@@ -104,13 +138,16 @@ class Chains:
         pins = _Pins(self._limits.chain_depth)
         named: _Named | None = self._first(parent_id)
         while named is not None and named.origin is not None:
-            named = await self._follow_there(named.origin, named.image_id, pins)
+            named = await self._follow_there(caller, named, named.origin, pins)
         if named is not None:
-            await self._follow_here(named.image_id, pins)
+            await self._follow_here(caller, named.image_id, pins)
         return tuple(pins.found)
 
     def _first(self, parent_id: str) -> _Named:
-        named = self._locate(parent_id, None)
+        uri, signed, signature = parent_id.partition("?")
+        named = self._locate(parent_id if not is_signature(signature) else uri, None)
+        if named is not None and named.origin is not None and signed:
+            named = evolve(named, signature=signature)
         if named is None:
             raise _refused(
                 f"{shown(parent_id)} names no image of this server or of an origin in "
@@ -128,28 +165,29 @@ class Chains:
         located = self._origins.locate(text)
         return None if located is None else _Named(*located)
 
-    async def _follow_here(self, image_id: str, pins: _Pins) -> None:
+    async def _follow_here(self, caller: Caller, image_id: str, pins: _Pins) -> None:
         """The image and its own chain, which was followed when it was made."""
         try:
-            image = await self._catalogue.find(image_id)
-            pins.add(pin_of(image))
-        except NoSuchImage:
-            raise _refused(f"there is no image {image_id} here") from None
-        except WrongState as problem:
+            image = await self._access.find(caller, image_id, "download_image")
+        except (NoSuchImage, Forbidden):
             raise _refused(
-                f"image {image_id} is {problem.status}; its bytes must be here first"
+                f"there is no image {image_id} here that you may read"
             ) from None
+        if image.status is not Status.ACTIVE:
+            raise _refused(f"image {image_id} is {image.status}; it must be active")
+        pins.add(pin_of(image))
         for pin in image.parents:
             pins.add(pin)
 
     async def _follow_there(
-        self, origin: Origin, image_id: str, pins: _Pins
+        self, caller: Caller, asked: _Named, origin: Origin, pins: _Pins
     ) -> _Named | None:
+        image_id = asked.image_id
         try:
-            found = await origin.look_up(image_id)
+            found = await origin.look_up(image_id, caller, asked.signature)
         except OriginUnavailable as problem:
             known = await self._catalogue.known_chain(origin.url, image_id)
-            if known is None:
+            if known is None or not known[0].visibility.is_public:
                 raise
             self.log.info(
                 "image {image_id} of origin {origin}: taken as known: {reason}",

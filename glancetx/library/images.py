@@ -8,23 +8,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import cast
 from uuid import uuid4
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.logger import Logger
 from txaio.tx import as_future
 
+from glancetx.caller import Caller
 from glancetx.catalogue import Catalogue, Query
 from glancetx.chain import chain_of, pin_of
-from glancetx.errors import BadValue, GlancetxError, PieceCorrupt, WrongState
+from glancetx.errors import (
+    BadValue,
+    Forbidden,
+    GlancetxError,
+    PieceCorrupt,
+    WrongState,
+)
+from glancetx.identity.policy import Target
 from glancetx.image import Image, Location, Pin, Status, Visibility
 from glancetx.interfaces import IPiece
 from glancetx.origins import Origins
 from glancetx.stores import Stores
 
+from .access import Access, owned
 from .chains import Chains
+from .changes import Changes, less_visible
 from .presence import Presence
 from .tasks import Tasks
 from .uploads import Expected, Received, Source, Uploads
@@ -34,17 +45,26 @@ __all__ = ["Draft", "Images"]
 
 @frozen
 class Draft:
-    """What a caller says of an image that it makes."""
+    """
+    What a caller says of an image that it makes.
+
+    :ivar visibility: ``None`` for shared, or less if a parent is less visible.
+    :ivar owner: a project, ``None`` for the caller's own.
+    """
 
     id: str | None = None
     name: str | None = None
     disk_format: str | None = None
     container_format: str | None = None
-    visibility: Visibility = Visibility.PRIVATE
+    visibility: Visibility | None = None
     min_disk: int = 0
     min_ram: int = 0
     parent_id: str | None = None
     properties: Mapping[str, str] = field(factory=dict)
+    owner: str | None = None
+    protected: bool = False
+    hidden: bool = False
+    tags: frozenset[str] = frozenset()
 
 
 class Images:
@@ -60,8 +80,12 @@ class Images:
         chains: Chains,
         uploads: Uploads,
         presence: Presence,
+        access: Access,
+        changes: Changes,
         now: Callable[[], datetime],
     ) -> None:
+        self._access = access
+        self._changes = changes
         self._catalogue = catalogue
         self._stores = stores
         self._origins = origins
@@ -72,22 +96,27 @@ class Images:
         self._tasks = Tasks()
         self._owed: list[tuple[str, Location]] = []
 
-    async def create(self, draft: Draft) -> Image:
+    async def create(self, caller: Caller, draft: Draft) -> Image:
         """
         Make a record without bytes.
 
+        :raises Forbidden: if the caller may not, or not so visible.
         :raises ImageExists: if the id is or was taken.
         :raises BadValue: if the parent cannot be one.
+        :raises TooMany: if there are more tags or properties than allowed.
         :raises OriginUnavailable: if the parent's server does not answer.
         """
+        owner = caller.project if draft.owner is None else draft.owner
+        self._access.require("add_image", caller, Target(owner))
         parents: tuple[Pin, ...] = ()
         if draft.parent_id is not None:
-            parents = await self._chains.resolve(draft.parent_id)
+            parents = await self._chains.resolve(caller, draft.parent_id)
+        cap = await self._chains.cap(parents)
         now = self._now()
         image = Image(
             id=draft.id or str(uuid4()),
             status=Status.QUEUED,
-            visibility=draft.visibility,
+            visibility=draft.visibility or less_visible(Visibility.SHARED, cap),
             created_at=now,
             updated_at=now,
             name=draft.name,
@@ -97,12 +126,17 @@ class Images:
             min_ram=draft.min_ram,
             properties=draft.properties,
             parents=parents,
+            owner=owner,
+            protected=draft.protected,
+            hidden=draft.hidden,
+            tags=draft.tags,
         )
+        self._changes.check_new(caller, image, cap)
         await self._catalogue.add(image)
         return image
 
     def store(
-        self, image_id: str, source: Source, expected: Expected
+        self, caller: Caller, image_id: str, source: Source, expected: Expected
     ) -> Deferred[Image]:
         """
         Bring the bytes of a queued image; it is active afterwards, or as before.
@@ -111,36 +145,55 @@ class Images:
         and from the commit on nobody's leaving matters.
 
         :raises NoSuchImage: (as a failure) if there is none.
+        :raises Forbidden: (as a failure) if the caller may not.
         :raises WrongState: (as a failure) unless it is queued.
         :raises BadValue: (as a failure) if the bytes are not what was expected.
+        :raises WrongFormat: (as a failure) if they are not of the declared format.
         :raises BodyLost: (as a failure) if the source ends early.
         :raises StoreFull: (as a failure) if the store has no room.
         """
-        return self._tasks.run(self._store(image_id, source, expected))
+        return self._tasks.run(self._store(caller, image_id, source, expected))
 
-    async def find(self, image_id: str) -> Image:
-        """:raises NoSuchImage: if there is none."""
-        return await self._catalogue.find(image_id)
+    async def find(
+        self, caller: Caller, image_id: str, rule: str = "get_image"
+    ) -> Image:
+        """
+        The record of an image, for one who may do what a rule is about.
 
-    async def list(self, query: Query) -> Sequence[Image]:
-        """:raises BadValue: if the marker is not an image."""
+        :raises NoSuchImage: if there is none that he may see.
+        :raises Forbidden: if he may see it, but not do that.
+        """
+        return await self._access.find(caller, image_id, rule)
+
+    async def list(self, caller: Caller, query: Query) -> Sequence[Image]:
+        """
+        The images that a query asks for, and the caller may see.
+
+        :raises Forbidden: if he may see none.
+        :raises BadValue: if the marker is not an image.
+        """
+        self._access.require("get_images", caller, Target(caller.project))
+        query = evolve(query, project=caller.project, admin=caller.is_admin)
         return await self._catalogue.list(query)
 
     async def open(self, image: Image) -> IPiece:
         """
-        The image's own bytes.
+        The bytes of an image that was found by the rule ``download_image``.
 
-        :raises WrongState: unless it is active.
+        :raises WrongState: unless it has bytes.
         """
         return await self._piece(image, pin_of(image))
 
-    async def open_chain(self, image: Image) -> Sequence[IPiece]:
+    async def open_chain(self, caller: Caller, image: Image) -> Sequence[IPiece]:
         """
-        The bytes of the image and of its parents, child first; asks no origin.
+        The bytes of an image that was found by the rule ``download_image``, and of its
+        parents, child first; asks no origin.
 
-        :raises WrongState: unless it is active.
+        :raises Forbidden: if a parent is deactivated, and the caller is no admin.
+        :raises WrongState: unless it has bytes.
         :raises UnknownOrigin: if a parent's server is no longer configured.
         """
+        await self.check_chain(caller, image)
         pieces = [
             Deferred.fromCoroutine(self._piece(image, pin)) for pin in chain_of(image)
         ]
@@ -149,24 +202,84 @@ class Images:
         except FirstError as first:
             raise cast(Exception, first.subFailure.value) from None
 
-    def remove(self, image_id: str) -> Deferred[None]:
+    async def check_chain(self, caller: Caller, image: Image) -> None:
+        """
+        Whether one who may read an image may read its parents.
+
+        He may: who made it could read them, and it is no more visible than they are.
+
+        :raises Forbidden: if one is deactivated, and the caller is no admin.
+        """
+        for pin in image.parents:
+            if pin.origin is None:
+                parent = await self._catalogue.find(pin.image_id)
+                self._access.require_active(caller, parent)
+
+    async def change(
+        self, caller: Caller, image_id: str, alter: Callable[[Image], Image]
+    ) -> Image:
+        """
+        Change a record, all at once or not at all.
+
+        :param alter: makes the new record of the old one; called in another thread.
+        :raises NoSuchImage: if there is none.
+        :raises Forbidden: if the caller may not, or not all of it.
+        :raises TooMany: if there are more tags or properties than allowed.
+        """
+        image = await self._access.find(caller, image_id, "modify_image")
+        cap = await self._chains.cap(image.parents)
+        return await self._catalogue.change(
+            image_id, partial(self._changes.judged, caller, alter, cap)
+        )
+
+    async def deactivate(self, caller: Caller, image_id: str) -> Image:
+        """
+        Let only admins read the bytes of an image, and of those that need it.
+
+        :raises WrongState: unless it has bytes.
+        """
+        await self._access.find(caller, image_id, "deactivate")
+        return await self._catalogue.change(
+            image_id, lambda image: image.deactivated(self._now())
+        )
+
+    async def reactivate(self, caller: Caller, image_id: str) -> Image:
+        """
+        Take a deactivation back.
+
+        :raises WrongState: unless it has bytes.
+        """
+        await self._access.find(caller, image_id, "reactivate")
+        return await self._catalogue.change(
+            image_id, lambda image: image.reactivated(self._now())
+        )
+
+    def remove(
+        self, caller: Caller, image_id: str, force: bool = False
+    ) -> Deferred[None]:
         """
         Delete an image for ever; its id is never given again.
 
+        :param force: though other servers have a lease of it.
         :raises NoSuchImage: (as a failure) if there is none.
-        :raises ImageInUse: (as a failure) if it is the parent of others here.
+        :raises Forbidden: (as a failure) if it is protected, or the caller may not.
+        :raises ImageInUse: (as a failure) if it is the parent of others here, or
+            leased by another server.
         :raises WrongState: (as a failure) while its bytes arrive.
         """
-        return self._tasks.run(self._remove(image_id))
+        return self._tasks.run(self._remove(caller, image_id, force))
 
     async def settled(self) -> None:
         """Wait until what is under way has ended."""
         await self._tasks.settled()
 
-    async def _store(self, image_id: str, source: Source, expected: Expected) -> Image:
+    async def _store(
+        self, caller: Caller, image_id: str, source: Source, expected: Expected
+    ) -> Image:
         expected.check_length(source.length)
+        image = await self._access.find(caller, image_id, "upload_image")
+        _require_formats(image)
         await self._undo_owed()
-        await self._require_formats(image_id)
         location = Location(self._stores.default.name, uuid4().hex)
         await self._catalogue.begin(image_id, location, self._presence.process_id)
         try:
@@ -181,17 +294,14 @@ class Images:
             raise
         return await self._commit(image_id, location, received)
 
-    async def _remove(self, image_id: str) -> None:
+    async def _remove(self, caller: Caller, image_id: str, force: bool) -> None:
+        image = await self._access.find(caller, image_id, "delete_image")
+        if force:
+            self._access.require("force_delete", caller, owned(image))
         await self._undo_owed()
-        image = await self._catalogue.delete(image_id)
+        image = await self._catalogue.delete(image_id, _require_unprotected, force)
         if image.location is not None:
             await self._discard(image.location)
-
-    async def _require_formats(self, image_id: str) -> None:
-        image = await self._catalogue.find(image_id)
-        for name in ("disk_format", "container_format"):
-            if getattr(image, name) is None:
-                raise BadValue(name, "must be given before the bytes come")
 
     async def _receive(
         self, location: Location, source: Source, expected: Expected
@@ -280,4 +390,19 @@ class Images:
             raise PieceCorrupt(holder.id, "its digest is not the one its child knows")
         return await self._stores.get(holder.location.store).piece(
             holder.location.key, pin.size
+        )
+
+
+def _require_formats(image: Image) -> None:
+    """:raises BadValue: (naming the field) if one is not known yet."""
+    for name in ("disk_format", "container_format"):
+        if getattr(image, name) is None:
+            raise BadValue(name, "must be given before the bytes come")
+
+
+def _require_unprotected(image: Image) -> None:
+    if image.protected:
+        raise Forbidden(
+            f"image {image.id} is protected; set protected to false before it is "
+            "deleted"
         )

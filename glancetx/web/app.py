@@ -13,7 +13,10 @@ from klein.resource import KleinResource
 from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 
+from glancetx.identity.signatures import Signatures
+from glancetx.interfaces import IIdentity
 from glancetx.library.images import Images
+from glancetx.library.sharing import Sharing
 from glancetx.limits import Limits
 from glancetx.metrics import Metrics
 from glancetx.streaming.player import Player
@@ -24,30 +27,45 @@ from .entity import Sender
 from .images import ImageRoutes
 from .problems import answer_failure
 from .request import Request
+from .routes import Routes
 from .status import StatusRoutes
 
-__all__ = ["make_resource"]
+__all__ = ["make_routes"]
+
+ALIASES = {"/images": ("/v1/images",)}
+"""What else the beginning of a path may be."""
 
 
-def make_resource(
-    images: Images, own: Names, player: Player, limits: Limits, metrics: Metrics
-) -> KleinResource:
+def make_routes(
+    images: Images,
+    sharing: Sharing,
+    own: Names,
+    player: Player,
+    identity: IIdentity,
+    signatures: Signatures,
+    limits: Limits,
+    metrics: Metrics,
+) -> tuple[KleinResource, Routes]:
     """
-    The root resource.
+    The root resource, and the routes that it serves.
 
     :param own: under which names this server's images are known.
     """
     app = Klein()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    sender = Sender(player, limits)
-    for prefix in ("", "/v1"):
-        ImageRoutes(images, own, sender, limits).add_to(app, prefix)
-        ChainRoutes(images, own, sender, metrics).add_to(app, prefix)
-    StatusRoutes(metrics).add_to(app)
+    routes = Routes(app, identity, signatures, ALIASES)
+    sender = Sender(player, limits, identified=bool(identity.challenge))
+    for part in (
+        ImageRoutes(images, own, sender, limits),
+        ChainRoutes(images, own, sender, metrics),
+        StatusRoutes(metrics),
+    ):
+        for route in part.routes():
+            routes.add(route)
 
     @app.handle_errors(Exception)
     def failed(request: IRequest, failure: Failure) -> bytes | None:
         return answer_failure(cast(Request, request), failure)
 
-    return app.resource()
+    return app.resource(), routes

@@ -6,8 +6,6 @@ An image with its parents: as a manifest, as one stream, as one archive.
 
 from __future__ import annotations
 
-from klein import Klein
-
 from glancetx import layouts
 from glancetx.errors import NoSuchPiece
 from glancetx.image import Image, Pin
@@ -16,15 +14,17 @@ from glancetx.library.images import Images
 from glancetx.metrics import Metrics
 from glancetx.uris import Names
 
+from .bodies import answer_json
 from .entity import Sender
-from .images import answer_json, checked_id, pin_uri
+from .images import READING, checked_id, pin_uri
 from .request import Request
+from .routes import Route
 
 __all__ = ["ChainRoutes"]
 
 
 class ChainRoutes:
-    """``/images/ID/{chain,stream,chain.tar}``, also below ``/v1``."""
+    """``/images/ID/{chain,stream,chain.tar}``."""
 
     def __init__(
         self, images: Images, own: Names, sender: Sender, metrics: Metrics
@@ -34,35 +34,49 @@ class ChainRoutes:
         self._sender = sender
         self._metrics = metrics
 
-    def add_to(self, app: Klein, prefix: str) -> None:
-        """Add the routes below a prefix, e.g. ``/v1``."""
-        for name, handler in [
-            ("chain", self.show),
-            ("stream", self.stream),
-            ("chain.tar", self.tar),
-        ]:
-            path = f"{prefix}/images/<image_id>/{name}"
-            app.route(path, methods=["GET"], endpoint=f"{prefix}:{name}")(handler)
+    def routes(self) -> list[Route]:
+        """What is served here."""
+        return [
+            Route(
+                "GET",
+                f"/images/<image_id>/{name}",
+                handler,
+                "download_image",
+                statuses=statuses,
+                anonymous=True,
+            )
+            for name, handler, statuses in (
+                ("chain", self.show, (200, 409)),
+                ("stream", self.stream, READING),
+                ("chain.tar", self.tar, READING),
+            )
+        ]
 
     async def show(self, request: Request, image_id: str) -> bytes:
         """``GET /images/ID/chain``: the pieces, and where each begins."""
-        image = await self._images.find(checked_id(image_id))
+        image = await self._find(request, image_id)
+        await self._images.check_chain(request.caller, image)
         return answer_json(request, self._manifest(image).document)
 
     async def stream(self, request: Request, image_id: str) -> bytes | None:
         """``GET /images/ID/stream``: the pieces end to end, the child's first."""
-        image = await self._images.find(checked_id(image_id))
-        pieces = await self._images.open_chain(image)
+        image = await self._find(request, image_id)
+        pieces = await self._images.open_chain(request.caller, image)
         self._metrics.chain(len(pieces))
         return await self._send(request, image, layouts.stream(image, pieces))
 
     async def tar(self, request: Request, image_id: str) -> bytes | None:
         """``GET /images/ID/chain.tar``: the manifest, then each piece as a member."""
-        image = await self._images.find(checked_id(image_id))
-        pieces = await self._images.open_chain(image)
+        image = await self._find(request, image_id)
+        pieces = await self._images.open_chain(request.caller, image)
         self._metrics.chain(len(pieces))
         layout = layouts.tar(image, pieces, self._manifest(image))
         return await self._send(request, image, layout)
+
+    async def _find(self, request: Request, image_id: str) -> Image:
+        return await self._images.find(
+            request.caller, checked_id(image_id), "download_image"
+        )
 
     async def _send(
         self, request: Request, image: Image, layout: Layout
@@ -70,7 +84,9 @@ class ChainRoutes:
         try:
             return await self._sender.send(request, layout, {})
         except NoSuchPiece:
-            await self._images.find(image.id)  # not here if it was deleted meanwhile
+            await self._images.find(
+                request.caller, image.id
+            )  # not here if it was deleted meanwhile
             raise
 
     def _manifest(self, image: Image) -> Manifest:

@@ -29,6 +29,7 @@ __all__ = ["Sender"]
 
 PUBLIC = b"public, max-age=60"
 REVALIDATED = b"no-cache"
+PRIVATE = b"private, no-cache"
 REPRESENTATION_DIGESTS = {"sha256": "sha-256", "sha512": "sha-512"}
 
 
@@ -48,9 +49,11 @@ class _Cut:
 class Sender:
     """Answers GET and HEAD with layouts."""
 
-    def __init__(self, player: Player, limits: Limits) -> None:
+    def __init__(self, player: Player, limits: Limits, identified: bool) -> None:
+        """:param identified: callers are asked who they are; not all may read all."""
         self._player = player
         self._limits = limits
+        self._restricted = PRIVATE if identified else REVALIDATED
 
     async def send(
         self, request: Request, layout: Layout, headers: Mapping[bytes, bytes]
@@ -67,7 +70,7 @@ class Sender:
         if status == 412:
             message = "the body is not the one that the condition names"
             return answer_problem(request, 412, message)
-        self._set(request, _validators(layout))
+        self._set(request, self._validators(layout))
         if status == 304:
             request.setResponseCode(304)
             return b""
@@ -121,19 +124,20 @@ class Sender:
             return None
         return parse_ranges(values[0], layout.segments.length, self._limits.ranges)
 
+    def _validators(self, layout: Layout) -> dict[bytes, bytes]:
+        control = self._restricted
+        if layout.public:
+            control = PUBLIC if layout.kind == "own" else REVALIDATED
+        return {
+            b"ETag": layout.etag,
+            b"Last-Modified": datetimeToString(int(layout.modified.timestamp())),
+            b"Cache-Control": control,
+        }
+
     @staticmethod
     def _set(request: Request, headers: Mapping[bytes, bytes]) -> None:
         for name, value in headers.items():
             request.setHeader(name, value)
-
-
-def _validators(layout: Layout) -> dict[bytes, bytes]:
-    shared = layout.public and layout.kind == "own"
-    return {
-        b"ETag": layout.etag,
-        b"Last-Modified": datetimeToString(int(layout.modified.timestamp())),
-        b"Cache-Control": PUBLIC if shared else REVALIDATED,
-    }
 
 
 def _representation(layout: Layout) -> dict[bytes, bytes]:

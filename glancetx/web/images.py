@@ -6,12 +6,10 @@ The one-call door: images by ``/images``, metadata in headers, bytes as bodies.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from attrs import evolve
-from klein import Klein
 
 from glancetx import layouts
 from glancetx.errors import (
@@ -21,12 +19,13 @@ from glancetx.errors import (
     NoSuchImage,
     NoSuchPiece,
 )
-from glancetx.image import Image, Pin, Status
+from glancetx.image import Image, Pin
 from glancetx.library.images import Images
 from glancetx.library.uploads import Expected
 from glancetx.limits import Limits
 from glancetx.uris import Names, is_image_id
 
+from .bodies import answer_json
 from .conditions import has_conditions, may_change
 from .entity import Sender
 from .metadata import (
@@ -37,14 +36,19 @@ from .metadata import (
     to_headers,
     to_json,
 )
-from .query import next_page, read_query
+from .query import next_page, read_force, read_query
 from .request import Request
+from .routes import Route
 
-__all__ = ["ImageRoutes", "answer_json", "checked_id", "pin_uri"]
+__all__ = ["READING", "ImageRoutes", "checked_id", "parent_uri", "pin_uri"]
+
+
+#: Statuses of answers that send the bytes of images, or why they do not.
+READING = (200, 204, 206, 304, 409, 412, 416)
 
 
 class ImageRoutes:
-    """``/images`` and ``/images/ID``, also below ``/v1``."""
+    """``/images`` and ``/images/ID``."""
 
     def __init__(
         self, images: Images, own: Names, sender: Sender, limits: Limits
@@ -54,21 +58,20 @@ class ImageRoutes:
         self._sender = sender
         self._limits = limits
 
-    def add_to(self, app: Klein, prefix: str) -> None:
-        """Add the routes below a prefix, e.g. ``/v1``."""
-        routes: list[tuple[str, str, Callable[..., Any]]] = [
-            ("POST", "", self.create),
-            ("GET", "", self.list),
-            ("GET", "/detail", self.list_detail),
-            ("GET", "/<image_id>", self.show),
-            ("PUT", "/<image_id>", self.store),
-            ("DELETE", "/<image_id>", self.remove),
+    def routes(self) -> list[Route]:
+        """What is served here."""
+        many, one = "/images", "/images/<image_id>"
+        changing = (409, 412)
+        return [
+            Route("POST", many, self.create, "add_image", (201, 409, 413, 415, 507)),
+            Route("GET", many, self.list, "get_images"),
+            Route("GET", f"{many}/detail", self.list_detail, "get_images"),
+            Route("GET", one, self.show, "download_image", READING, anonymous=True),
+            Route(
+                "PUT", one, self.store, "upload_image", (200, *changing, 413, 415, 507)
+            ),
+            Route("DELETE", one, self.remove, "delete_image", (204, *changing)),
         ]
-        for method, path, handler in routes:
-            endpoint = f"{prefix}:{handler.__name__}"
-            app.route(f"{prefix}/images{path}", methods=[method], endpoint=endpoint)(
-                handler
-            )
 
     async def create(self, request: Request) -> bytes:
         """``POST /images``: a record, and its bytes if the request has a body."""
@@ -87,10 +90,13 @@ class ImageRoutes:
                 "x-image-meta-size",
                 "describes a body, but none came; send it with the PUT that has it",
             )
-        image = await self._images.create(draft)
+        caller = request.caller
+        image = await self._images.create(caller, draft)
         if request.body.expected:
             try:
-                image = await self._images.store(image.id, request.body, expected)
+                image = await self._images.store(
+                    caller, image.id, request.body, expected
+                )
             except GlancetxError as problem:
                 problem.add_note(f"image {image.id} waits for a PUT with its bytes")
                 raise
@@ -105,14 +111,18 @@ class ImageRoutes:
         refuse_draft(request.requestHeaders)
         expected = read_expected(request.requestHeaders)
         await self._check_conditions(request, checked_id(image_id))
-        image = await self._images.store(image_id, request.body, expected)
+        image = await self._images.store(
+            request.caller, image_id, request.body, expected
+        )
         return answer_json(request, {"image": self._json(image)})
 
     async def show(self, request: Request, image_id: str) -> bytes | None:
         """``GET`` and ``HEAD /images/ID``: the image's own bytes, and its metadata."""
-        image = await self._images.find(checked_id(image_id))
+        caller = request.caller
+        rule = "get_image" if request.method == b"HEAD" else "download_image"
+        image = await self._images.find(caller, checked_id(image_id), rule)
         metadata = to_headers(image, parent_uri(image, self._own))
-        if image.status is not Status.ACTIVE:
+        if not image.status.has_bytes:
             for name, value in metadata.items():
                 request.setHeader(name, value)
             request.setHeader(b"Cache-Control", b"no-cache")
@@ -123,7 +133,9 @@ class ImageRoutes:
         try:
             return await self._sender.send(request, layout, metadata)
         except NoSuchPiece:
-            await self._images.find(image.id)  # not here if it was deleted meanwhile
+            await self._images.find(
+                caller, image.id
+            )  # not here if it was deleted meanwhile
             raise
 
     async def list(self, request: Request) -> bytes:
@@ -135,9 +147,10 @@ class ImageRoutes:
         return await self._list(request, self._json)
 
     async def remove(self, request: Request, image_id: str) -> bytes:
-        """``DELETE /images/ID``."""
+        """``DELETE /images/ID``, ``?force=true`` though other servers lease it."""
         await self._check_conditions(request, checked_id(image_id))
-        await self._images.remove(image_id)
+        force = read_force(request.args)
+        await self._images.remove(request.caller, image_id, force)
         request.setResponseCode(204)
         request.setHeader(b"Cache-Control", b"no-store")
         return b""
@@ -146,7 +159,7 @@ class ImageRoutes:
         headers = request.requestHeaders
         if not has_conditions(headers):
             return
-        image = await self._images.find(image_id)
+        image = await self._images.find(request.caller, image_id)
         etag = layouts.own_etag(image.digest) if image.digest else None
         if not may_change(headers, etag):
             raise ConditionFailed(image_id)
@@ -155,7 +168,9 @@ class ImageRoutes:
         self, request: Request, show: Callable[[Image], dict[str, Any]]
     ) -> bytes:
         query = read_query(request.args, self._limits)
-        found = await self._images.list(evolve(query, limit=query.limit + 1))
+        found = await self._images.list(
+            request.caller, evolve(query, limit=query.limit + 1)
+        )
         page = found[: query.limit]
         document: dict[str, Any] = {"images": [show(image) for image in page]}
         if page and len(found) > len(page):
@@ -216,12 +231,3 @@ def checked_id(image_id: str) -> str:
     if not is_image_id(image_id):
         raise NoSuchImage(image_id)
     return image_id
-
-
-def answer_json(request: Request, document: dict[str, Any]) -> bytes:
-    """A document as a body that no cache keeps without asking."""
-    body = json.dumps(document, ensure_ascii=False).encode("utf-8") + b"\n"
-    request.setHeader(b"Content-Type", b"application/json")
-    request.setHeader(b"Content-Length", b"%d" % len(body))
-    request.setHeader(b"Cache-Control", b"no-cache")
-    return body

@@ -22,15 +22,25 @@ log = Logger()
 STATUS: dict[type[Exception], int] = {
     errors.BadValue: 400,
     errors.BodyLost: 400,
+    errors.NotAuthenticated: 401,
+    errors.Forbidden: 403,
     errors.NoSuchImage: 404,
+    errors.NoSuchLease: 404,
+    errors.NoSuchMember: 404,
+    errors.NoSuchTag: 404,
     errors.ConditionFailed: 412,
+    errors.Conflict: 409,
     errors.ImageExists: 409,
     errors.ImageInUse: 409,
+    errors.MemberExists: 409,
     errors.WrongState: 409,
+    errors.TooMany: 413,
+    errors.WrongFormat: 415,
     errors.NoSuchPiece: 500,
     errors.PieceCorrupt: 500,
     errors.PieceTruncated: 500,
     errors.CatalogueUnavailable: 503,
+    errors.IdentityUnavailable: 503,
     errors.OriginUnavailable: 503,
     errors.StoreUnavailable: 503,
     errors.UnknownOrigin: 503,
@@ -71,6 +81,8 @@ def answer_problem(request: Request, status: int, message: str) -> bytes:
     request.setHeader(b"Content-Type", b"application/json")
     request.setHeader(b"Content-Length", b"%d" % len(body))
     request.setHeader(b"Cache-Control", b"no-store")
+    if status == 401 and request.challenge:
+        request.setHeader(b"WWW-Authenticate", request.challenge)
     if status == 503:
         request.setHeader(b"Retry-After", b"%d" % RETRY_SECONDS)
     return body

@@ -16,7 +16,7 @@ from glancetx.limits import Limits
 
 from .metadata import read_number
 
-__all__ = ["next_page", "read_query"]
+__all__ = ["next_page", "read_force", "read_query"]
 
 PROPERTY = "property-"
 TEXTS = {"name", "status", "disk_format", "container_format", "marker"}
@@ -57,6 +57,18 @@ def next_page(path: bytes, arguments: Arguments, marker: str) -> str:
     """The address of the page behind a marker, relative to the server."""
     kept = [(name, value) for name, value in _texts(arguments) if name != "marker"]
     return f"{path.decode('ascii')}?{urlencode([*kept, ('marker', marker)])}"
+
+
+def read_force(arguments: Arguments) -> bool:
+    """
+    Whether a deletion is to be forced.
+
+    :raises BadValue: if that is said otherwise than by true or false.
+    """
+    values = arguments.get(b"force", [b"false"])
+    if len(values) != 1 or values[0] not in (b"true", b"false"):
+        raise BadValue("force", "must be true or false")
+    return values[0] == b"true"
 
 
 def _texts(arguments: Arguments) -> list[tuple[str, str]]:

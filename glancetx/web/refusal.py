@@ -17,12 +17,16 @@ __all__ = ["Refusal", "error_body", "reason_phrase"]
 
 KEYS = {
     400: "badRequest",
+    401: "unauthorized",
+    403: "forbidden",
     404: "itemNotFound",
     405: "badMethod",
     408: "requestTimeout",
     409: "conflictingRequest",
     412: "preconditionFailed",
+    413: "overLimit",
     414: "uriTooLong",
+    415: "badMediaType",
     416: "rangeNotSatisfiable",
     417: "expectationFailed",
     431: "headersTooLarge",

@@ -19,6 +19,7 @@ from twisted.web import server
 from twisted.web.http import NO_BODY_CODES, NO_CONTENT, datetimeToString
 from twisted.web.http_headers import Headers
 
+from glancetx.caller import NOBODY, Caller
 from glancetx.errors import BodyLost, ReaderGone
 
 from .body import Body
@@ -61,6 +62,8 @@ class Request(server.Request):
     :ivar body: what the client sends; see :class:`Body`.
     :ivar request_id: on every answer and in every log line of this request.
     :ivar layout: what of an image the answer sends, if it sends an image.
+    :ivar caller: who sent it, once that is found out.
+    :ivar challenge: how those who are not known may show who they are.
     :ivar was_cut: the connection ended before the answer did.
     """
 
@@ -70,6 +73,8 @@ class Request(server.Request):
     body: Body
     request_id = b""
     layout: str | None = None
+    caller: Caller = NOBODY
+    challenge = b""
     was_cut = False
     began: float = 0
     routed = False

@@ -6,11 +6,10 @@ How the server is: for load balancers and for Prometheus.
 
 from __future__ import annotations
 
-from klein import Klein
-
 from glancetx.metrics import Metrics
 
 from .request import Request
+from .routes import Route
 
 __all__ = ["StatusRoutes"]
 
@@ -21,16 +20,18 @@ class StatusRoutes:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def add_to(self, app: Klein) -> None:
-        """Add the routes."""
-        app.route("/healthcheck", methods=["GET"])(self.healthcheck)
-        app.route("/metrics", methods=["GET"])(self.metrics)
+    def routes(self) -> list[Route]:
+        """What is served here: nothing of any image, to anyone."""
+        return [
+            Route("GET", "/healthcheck", self.healthcheck, None, anonymous=True),
+            Route("GET", "/metrics", self.metrics, None, anonymous=True),
+        ]
 
-    def healthcheck(self, request: Request) -> bytes:
+    async def healthcheck(self, request: Request) -> bytes:
         """``GET /healthcheck``: 200 while the server takes requests."""
         return _answer(request, b"text/plain; charset=utf-8", b"OK\n")
 
-    def metrics(self, request: Request) -> bytes:
+    async def metrics(self, request: Request) -> bytes:
         """``GET /metrics``: counters in Prometheus' text format."""
         return _answer(request, self._metrics.content_type, self._metrics.text())
 

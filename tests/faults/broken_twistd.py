@@ -23,6 +23,7 @@ from twisted.internet.task import deferLater
 from twisted.scripts import twistd
 
 from glancetx.backends.filesystem import _Temporary
+from glancetx.caller import ANYONE
 from glancetx.catalogue import Catalogue
 from glancetx.image import Image, Location
 from glancetx.library.images import Images
@@ -85,7 +86,7 @@ def acknowledged_too_early() -> None:
         self: Images, image_id: str, location: Location, received: Received
     ) -> Image:
         Deferred.fromCoroutine(later(self, image_id, location, received))
-        image = await self.find(image_id)
+        image = await self.find(ANYONE, image_id)
         return evolve(
             image.stored(
                 self._now(),

@@ -1,0 +1,117 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Whether a caller may do what he asks for: judged by the record in the catalogue, before
+anything is looked for in a store or on another server.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from glancetx.caller import Caller
+from glancetx.errors import Forbidden, NoSuchImage
+from glancetx.identity.policy import Policy, Target
+from glancetx.image import Image, Member, Status, Visibility
+
+__all__ = ["Access", "Records", "owned"]
+
+_SEEN_BY = ("get_image", "read_public_image", "carry_image")
+_READ_BY = ("download_image", "read_public_image", "carry_image")
+
+
+class Records(Protocol):
+    """What is asked of the catalogue."""
+
+    async def find(self, image_id: str) -> Image:
+        """The record of an image; raises ``NoSuchImage``."""
+
+    async def membership(self, image_id: str, project: str) -> Member | None:
+        """Whether an image is shared with a project."""
+
+
+class Access:
+    """Judges callers by the policy."""
+
+    def __init__(self, policy: Policy, catalogue: Records) -> None:
+        self._policy = policy
+        self._catalogue = catalogue
+
+    async def find(
+        self, caller: Caller, image_id: str, rule: str = "get_image"
+    ) -> Image:
+        """
+        An image, for one who may do with it what a rule is about.
+
+        :raises NoSuchImage: if there is none that he may see.
+        :raises Forbidden: if he may see it, but not do that.
+        """
+        image = await self._catalogue.find(image_id)
+        target = await self._target(caller, image)
+        if not (
+            self._any(_SEEN_BY, caller, target) or _granted(caller, image, "GET", "PUT")
+        ):
+            raise NoSuchImage(image_id)
+        if rule == "download_image":
+            self._require_reading(caller, image, target)
+        elif rule != "get_image" and not (
+            rule == "upload_image" and _granted(caller, image, "PUT")
+        ):
+            self.require(rule, caller, target)
+        return image
+
+    def require(self, rule: str, caller: Caller, target: Target) -> None:
+        """:raises Forbidden: if a rule does not allow something."""
+        if not self._policy.allows(rule, caller, target):
+            raise Forbidden(f"you are not allowed to do this (policy rule {rule})")
+
+    def allows(self, rule: str, caller: Caller, image: Image) -> bool:
+        """Whether a rule that asks for no membership allows something."""
+        return self._policy.allows(rule, caller, owned(image))
+
+    def require_active(self, caller: Caller, image: Image) -> None:
+        """:raises Forbidden: if it is deactivated, and the caller is no admin."""
+        if image.status is Status.DEACTIVATED and not caller.is_admin:
+            raise Forbidden(
+                f"image {image.id} is deactivated; only admins may read its bytes"
+            )
+
+    def _require_reading(self, caller: Caller, image: Image, target: Target) -> None:
+        if not (self._any(_READ_BY, caller, target) or _granted(caller, image, "GET")):
+            self.require("download_image", caller, target)
+        self.require_active(caller, image)
+
+    def _any(self, rules: tuple[str, ...], caller: Caller, target: Target) -> bool:
+        return any(self._policy.allows(rule, caller, target) for rule in rules)
+
+    async def _target(self, caller: Caller, image: Image) -> Target:
+        """What the rules look at: sharing means nothing to those it leaves out."""
+        target = owned(image)
+        if (
+            image.visibility is not Visibility.SHARED
+            or caller.project in (None, image.owner)
+            or caller.is_admin
+        ):
+            return target
+        member = await self._catalogue.membership(image.id, caller.project or "")
+        if member is None:
+            return Target(image.owner)
+        return Target(image.owner, member.project, image.visibility)
+
+
+def owned(image: Image) -> Target:
+    """What the rules look at where nobody's membership matters."""
+    shown = image.visibility
+    if shown is Visibility.SHARED:
+        shown = Visibility.PRIVATE
+    return Target(image.owner, None, shown)
+
+
+def _granted(caller: Caller, image: Image, *methods: str) -> bool:
+    """Whether a signed URL is for this image and for these bytes of it."""
+    grant = caller.grant
+    if grant is None or grant.image_id != image.id or grant.method not in methods:
+        return False
+    if grant.method == "PUT" or image.digest is None:
+        return grant.method == "PUT"
+    return grant.digest == f"{image.digest.algorithm}:{image.digest.value}"

@@ -1,0 +1,103 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Which changes of a record are lawful: who may make them, and what they must leave alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from attrs import evolve
+
+from glancetx.caller import ANYONE, Caller
+from glancetx.errors import Forbidden, TooMany
+from glancetx.image import Image, Status, Visibility
+from glancetx.limits import Limits
+
+from .access import Access, owned
+
+__all__ = ["Changes", "less_visible"]
+
+_RULES = {
+    Visibility.PUBLIC: "publicize_image",
+    Visibility.COMMUNITY: "communitize_image",
+}
+
+
+def less_visible(*visibilities: Visibility) -> Visibility:
+    """The one of them that the fewest see."""
+    return min(visibilities, key=lambda visibility: visibility.rank)
+
+
+class Changes:
+    """Judges new records and changed ones."""
+
+    def __init__(
+        self, access: Access, limits: Limits, now: Callable[[], datetime]
+    ) -> None:
+        self._access = access
+        self._limits = limits
+        self._now = now
+
+    def check_new(self, caller: Caller, image: Image, cap: Visibility) -> None:
+        """
+        :param cap: how visible its parents let it be.
+        :raises Forbidden: if the caller may not make an image so visible, or it would
+            be more visible than a parent.
+        :raises TooMany: if there are more tags or properties than allowed.
+        """
+        self._check_visibility(caller, image, cap)
+        self._check_counts(image)
+
+    def judged(
+        self,
+        caller: Caller,
+        alter: Callable[[Image], Image],
+        cap: Visibility,
+        image: Image,
+    ) -> Image:
+        """
+        The record that a caller makes of one.
+
+        :param cap: how visible its parents let it be.
+        :raises Forbidden: if he may not.
+        :raises TooMany: if there are more tags or properties than allowed.
+        """
+        self._access.require("modify_image", caller, owned(image))
+        changed = alter(image)
+        if changed.visibility is not image.visibility:
+            self._check_visibility(caller, changed, cap)
+        if changed.owner != image.owner and not caller.is_admin:
+            raise Forbidden("owner: only admins may give an image to another project")
+        _check_formats(image, changed)
+        self._check_counts(changed)
+        return evolve(changed, updated_at=self._now())
+
+    def _check_visibility(self, caller: Caller, image: Image, cap: Visibility) -> None:
+        rule = _RULES.get(image.visibility)
+        if rule is not None:
+            self._access.require(rule, caller, owned(image))
+        if image.visibility.rank > cap.rank and caller != ANYONE:
+            raise Forbidden(
+                f"visibility: an image cannot be {image.visibility} if a parent of it "
+                f"is {cap}"
+            )
+
+    def _check_counts(self, image: Image) -> None:
+        for name, count, most in (
+            ("tags", len(image.tags), self._limits.image_tags),
+            ("properties", len(image.properties), self._limits.image_properties),
+        ):
+            if count > most:
+                raise TooMany(name, most)
+
+
+def _check_formats(image: Image, changed: Image) -> None:
+    """:raises Forbidden: if the bytes are here, or on their way, by another format."""
+    if image.status is Status.QUEUED:
+        return
+    for name in ("disk_format", "container_format"):
+        if getattr(image, name) != getattr(changed, name):
+            raise Forbidden(f"{name}: cannot be changed once the image has bytes")

@@ -1,0 +1,70 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Small JSON bodies, both ways.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from glancetx.errors import BadValue, TooMany
+
+from .request import Request
+
+__all__ = ["answer_json", "read_json"]
+
+
+def answer_json(request: Request, document: Any) -> bytes:
+    """A document as a body that no cache keeps without asking."""
+    body = json.dumps(document, ensure_ascii=False).encode("utf-8") + b"\n"
+    request.setHeader(b"Content-Type", b"application/json")
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.setHeader(b"Cache-Control", b"no-cache")
+    return body
+
+
+async def read_json(request: Request, most: int) -> Any:
+    """
+    The JSON that the body of a request is. Each key may stand once in an object.
+
+    :param most: how many bytes it may have.
+    :raises BadValue: if it is no JSON.
+    :raises TooMany: if it is larger.
+    :raises BodyLost: if the client leaves before its end.
+    """
+    if request.body.length is not None and request.body.length > most:
+        raise TooMany("bytes of the body", most)
+    body = b""
+    while data := await request.body.read():
+        body += data
+        if len(body) > most:
+            raise TooMany("bytes of the body", most)
+    try:
+        document = json.loads(
+            body.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+        )
+        json.dumps(document, ensure_ascii=False).encode("utf-8")
+    except RecursionError:
+        raise BadValue("body", "is nested too deeply") from None
+    except UnicodeEncodeError:
+        raise BadValue("body", "has half of a surrogate pair") from None
+    except UnicodeDecodeError:
+        raise BadValue("body", "must be UTF-8") from None
+    except ValueError as problem:
+        raise BadValue("body", f"must be JSON: {problem}") from None
+    return document
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in an object")
+    return found
+
+
+def _no_constant(text: str) -> float:
+    raise ValueError(f"{text} is no number")
