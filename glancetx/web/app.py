@@ -29,6 +29,9 @@ from .problems import answer_failure
 from .request import Request
 from .routes import Routes
 from .status import StatusRoutes
+from .v2.files import FileRoutes
+from .v2.members import MemberRoutes
+from .v2.tags import TagRoutes
 
 __all__ = ["make_routes"]
 
@@ -59,6 +62,9 @@ def make_routes(
     for part in (
         ImageRoutes(images, own, sender, limits),
         ChainRoutes(images, own, sender, metrics),
+        FileRoutes(images, own, sender),
+        MemberRoutes(sharing, limits),
+        TagRoutes(images),
         StatusRoutes(metrics),
     ):
         for route in part.routes():

@@ -82,7 +82,7 @@ class ChainRoutes:
         self, request: Request, image: Image, layout: Layout
     ) -> bytes | None:
         try:
-            return await self._sender.send(request, layout, {})
+            return await self._sender.send(request, layout)
         except NoSuchPiece:
             await self._images.find(
                 request.caller, image.id

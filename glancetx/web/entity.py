@@ -27,6 +27,7 @@ from .request import Request
 
 __all__ = ["Sender"]
 
+NONE: Mapping[bytes, bytes] = {}
 PUBLIC = b"public, max-age=60"
 REVALIDATED = b"no-cache"
 PRIVATE = b"private, no-cache"
@@ -56,7 +57,11 @@ class Sender:
         self._restricted = PRIVATE if identified else REVALIDATED
 
     async def send(
-        self, request: Request, layout: Layout, headers: Mapping[bytes, bytes]
+        self,
+        request: Request,
+        layout: Layout,
+        headers: Mapping[bytes, bytes] = NONE,
+        whole: Mapping[bytes, bytes] = NONE,
     ) -> bytes | None:
         """
         Send a layout, or what the request wants of it.
@@ -64,6 +69,7 @@ class Sender:
         A failure before the first byte is raised; one after it cuts the connection.
 
         :param headers: of an answer that has a body, besides those of the layout.
+        :param whole: those of an answer with all of the layout, besides.
         :returns: the body of an answer that is not streamed.
         """
         status = precondition(request.requestHeaders, layout.etag, layout.modified)
@@ -78,6 +84,7 @@ class Sender:
         if cut is None:
             return _unsatisfiable(request, layout)
         self._set(request, headers)
+        self._set(request, whole if cut.status == 200 else NONE)
         self._set(request, _representation(layout))
         self._set(request, cut.headers)
         request.setResponseCode(cut.status)

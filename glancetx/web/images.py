@@ -39,6 +39,7 @@ from .metadata import (
 from .query import next_page, read_force, read_query
 from .request import Request
 from .routes import Route
+from .uploading import require_body, require_whole
 
 __all__ = ["READING", "ImageRoutes", "checked_id", "parent_uri", "pin_uri"]
 
@@ -82,7 +83,7 @@ class ImageRoutes:
                 "x-image-meta-disk_format",
                 "must be given: raw, qcow2, vmdk, vhd, vhdx, vdi, iso ...",
             )
-        _require_whole(request)
+        require_whole(request)
         if request.body.expected:
             expected.check_length(request.body.length)
         elif expected != Expected():
@@ -106,8 +107,8 @@ class ImageRoutes:
 
     async def store(self, request: Request, image_id: str) -> bytes:
         """``PUT /images/ID``: the bytes of a queued record."""
-        _require_body(request)
-        _require_whole(request)
+        require_body(request)
+        require_whole(request)
         refuse_draft(request.requestHeaders)
         expected = read_expected(request.requestHeaders)
         await self._check_conditions(request, checked_id(image_id))
@@ -179,35 +180,6 @@ class ImageRoutes:
 
     def _json(self, image: Image) -> dict[str, Any]:
         return to_json(image, self._own.uri(image.id), parent_uri(image, self._own))
-
-
-def _require_body(request: Request) -> None:
-    """
-    Make no empty image for ever of a body that was left out, or of one of HTTP/1.0
-    that would have ended with the connection.
-
-    :raises BadValue: if none was announced.
-    """
-    said = request.requestHeaders.hasHeader(b"Content-Length")
-    if not (request.body.expected or said):
-        raise BadValue(
-            "Content-Length",
-            "must be given unless the body is chunked; 0 makes an image without bytes",
-        )
-
-
-def _require_whole(request: Request) -> None:
-    """
-    Take no part of a body, nor a coded one, for the image (RFC 9110, 9.3.4 and 8.4).
-
-    :raises BadValue: if the client says that its body is one.
-    """
-    headers = request.requestHeaders
-    if headers.hasHeader(b"Content-Range"):
-        raise BadValue("Content-Range", "uploads cannot be resumed; send all bytes")
-    codings = b",".join(headers.getRawHeaders(b"Content-Encoding", []))
-    if codings.strip().lower() not in (b"", b"identity"):
-        raise BadValue("Content-Encoding", "send the bytes as they are, not encoded")
 
 
 def parent_uri(image: Image, own: Names) -> str | None:
