@@ -128,13 +128,13 @@ class FilterTests(CatalogueTestCase):
         one = await self.queued(name="a_b", disk_format="qcow2")
         two = await self.queued(name="A_b", disk_format="raw", container_format="bare")
         await self.queued()
-        await self.assert_found([one], name="a_b")
-        await self.assert_found([two], name="A_b")
-        await self.assert_found([], name="a%b")
-        await self.assert_found([], name="")
-        await self.assert_found([one], disk_format="qcow2")
-        await self.assert_found([two], container_format="bare")
-        await self.assert_found([], name="a_b", disk_format="raw")
+        await self.assert_found([one], names=("a_b",))
+        await self.assert_found([two], names=("A_b",))
+        await self.assert_found([], names=("a%b",))
+        await self.assert_found([], names=("",))
+        await self.assert_found([one], disk_formats=("qcow2",))
+        await self.assert_found([two], container_formats=("bare",))
+        await self.assert_found([], names=("a_b",), disk_formats=("raw",))
 
     async def test_status(self) -> None:
         """
@@ -145,10 +145,10 @@ class FilterTests(CatalogueTestCase):
             await self.saving(),
             await self.active(),
         )
-        await self.assert_found([queued], status="queued")
-        await self.assert_found([saving], status="saving")
-        await self.assert_found([active], status="active")
-        await self.assert_found([], status="deleted")
+        await self.assert_found([queued], statuses=("queued",))
+        await self.assert_found([saving], statuses=("saving",))
+        await self.assert_found([active], statuses=("active",))
+        await self.assert_found([], statuses=("deleted",))
 
     async def test_size(self) -> None:
         """
@@ -156,13 +156,13 @@ class FilterTests(CatalogueTestCase):
         """
         small, large = await self.active(size=10), await self.active(size=2**40)
         await self.queued()
-        await self.assert_found([small, large], size_min=10)
-        await self.assert_found([large], size_min=11)
-        await self.assert_found([small], size_max=10)
-        await self.assert_found([], size_max=9)
-        await self.assert_found([small], size_min=10, size_max=10)
-        await self.assert_found([small, large], size_min=-(10**30), size_max=10**30)
-        await self.assert_found([], size_min=10**30)
+        await self.assert_found([small, large], numbers={"size": (10, None)})
+        await self.assert_found([large], numbers={"size": (11, None)})
+        await self.assert_found([small], numbers={"size": (None, 10)})
+        await self.assert_found([], numbers={"size": (None, 9)})
+        await self.assert_found([small], numbers={"size": (10, 10)})
+        await self.assert_found([small, large], numbers={"size": (-(10**30), 10**30)})
+        await self.assert_found([], numbers={"size": (10**30, None)})
 
     async def test_properties(self) -> None:
         """
@@ -186,9 +186,9 @@ class FilterTests(CatalogueTestCase):
             )
             for n in range(6)
         ]
-        await self.assert_found([images[3]], name="o", marker=images[5].id, limit=1)
+        await self.assert_found([images[3]], names=("o",), marker=images[5].id, limit=1)
         await self.assert_found(
-            [images[1], images[3]], name="o", marker=images[4].id, limit=9
+            [images[1], images[3]], names=("o",), marker=images[4].id, limit=9
         )
 
     async def test_upload_changes_what_is_found(self) -> None:
@@ -197,5 +197,5 @@ class FilterTests(CatalogueTestCase):
         """
         image = await self.queued()
         await self.catalogue.begin(image.id, new_location(), self.process)
-        await self.assert_found([], status="queued")
-        await self.assert_found([image], status="saving")
+        await self.assert_found([], statuses=("queued",))
+        await self.assert_found([image], statuses=("saving",))

@@ -61,12 +61,11 @@ class QueryTests(SynchronousTestCase):
             "&property-os_type=linux&property-Some-Thing="
         )
         expected = Query(
-            name="gölden disk",
-            status="active",
-            disk_format="raw",
-            container_format="bare",
-            size_min=1,
-            size_max=2,
+            names=("gölden disk",),
+            statuses=("active",),
+            disk_formats=("raw",),
+            container_formats=("bare",),
+            numbers={"size": (1, 2)},
             limit=7,
             marker=ID,
             properties={"os_type": "linux", "some_thing": ""},

@@ -7,7 +7,16 @@ Image records in SQL: SQLAlchemy Core in threads, migrations by Alembic.
 from .catalogue import Catalogue, utcnow
 from .holds import Hold
 from .intents import Intent
-from .listing import Query
 from .processes import Process
+from .query import SORT_KEYS, Query, TimeFilter
 
-__all__ = ["Catalogue", "Hold", "Intent", "Process", "Query", "utcnow"]
+__all__ = [
+    "SORT_KEYS",
+    "Catalogue",
+    "Hold",
+    "Intent",
+    "Process",
+    "Query",
+    "TimeFilter",
+    "utcnow",
+]

@@ -21,8 +21,9 @@ from .db import upgrade
 from .engines import BUSY_SECONDS, make_engine
 from .holds import Hold
 from .intents import Intent
-from .listing import Query, list_images
+from .listing import list_images
 from .processes import Process
+from .query import Query
 
 __all__ = ["Catalogue", "utcnow"]
 
@@ -341,9 +342,9 @@ class Catalogue:
 
     async def list(self, query: Query) -> list[Image]:
         """
-        One page of the images that a query asks for, newest first.
+        One page of the images that a query asks for, in its order.
 
-        :raises BadValue: if the marker is no image.
+        :raises BadValue: if the marker is no image that who asks can see.
         """
         return await self._reads.call(list_images, query)
 

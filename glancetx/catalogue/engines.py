@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -28,6 +29,13 @@ __all__ = ["BUSY_SECONDS", "as_fact", "find_damage", "make_engine", "sqlite_file
 
 #: How long a call waits while another process writes.
 BUSY_SECONDS = 10.0
+
+
+class _Compiler(SQLiteCompiler):
+    """Writes hints out, such as ``INDEXED BY``; SQLAlchemy drops them for SQLite."""
+
+    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
+        return text
 
 
 def sqlite_file(url: str) -> str:
@@ -75,6 +83,7 @@ def make_engine(
         pool_size=connections,
         pool_timeout=busy_seconds,
     )
+    engine.dialect.statement_compiler = _Compiler
     _keep_sqlite_rules(engine, writes)
     return engine
 

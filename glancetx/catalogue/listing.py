@@ -1,99 +1,178 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-Pages of the list of images, newest first.
+Pages of the list of images.
 
-A page begins behind its marker by the values it is ordered by, so the cost of a page
-does not grow with its distance from the first, and images that come or go meanwhile
-neither repeat nor hide others.
+Images that come or go between two pages neither repeat nor hide others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from attrs import field, frozen
-from sqlalchemy import ColumnElement, Connection, bindparam, exists, select, tuple_
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    CompoundSelect,
+    Connection,
+    Row,
+    Select,
+    Table,
+    exists,
+    select,
+    true,
+    union_all,
+)
 
 from glancetx.errors import BadValue
 from glancetx.image import Image
 
 from .images import load
-from .schema import LARGEST, images, properties
+from .pages import Key, behind, keys_of
+from .query import Query
+from .schema import LARGEST, images, pins, properties, tags
+from .views import BY_ID, View, is_seen, views_of
 
-__all__ = ["Query", "list_images"]
+__all__ = ["list_images", "page_of"]
 
-_MARKER = select(images.c.created_at, images.c.id).where(
-    images.c.id == bindparam("image_id")
-)
+Condition = ColumnElement[bool]
 
-
-@frozen
-class Query:
-    """
-    Which images to list; what is ``None`` does not matter.
-
-    :ivar size_min: bytes, inclusive, as is ``size_max``; images without bytes have no
-        size and do not match either.
-    :ivar properties: names with the values that they must have.
-    :ivar marker: the id of the last image of the page before.
-    :ivar limit: how many images at most.
-    """
-
-    name: str | None = None
-    status: str | None = None
-    disk_format: str | None = None
-    container_format: str | None = None
-    size_min: int | None = None
-    size_max: int | None = None
-    properties: Mapping[str, str] = field(factory=dict)
-    marker: str | None = None
-    limit: int = 25
+#: The fields of a query with the columns that must have one of their values.
+ANY_OF = {
+    "names": images.c.name,
+    "statuses": images.c.status,
+    "disk_formats": images.c.disk_format,
+    "container_formats": images.c.container_format,
+    "ids": images.c.id,
+}
+#: The fields of a query with the columns that must have their value.
+EQUAL = {
+    "protected": images.c.protected,
+    "checksum": images.c.checksum,
+    "os_hash_algo": images.c.digest_algorithm,
+    "os_hash_value": images.c.digest_value,
+}
+OPERATORS = {
+    "gt": operator.gt,
+    "gte": operator.ge,
+    "lt": operator.lt,
+    "lte": operator.le,
+    "eq": operator.eq,
+    "neq": operator.ne,
+}
 
 
 def list_images(connection: Connection, query: Query) -> list[Image]:
     """
-    The images that a query asks for: newest first, then by id from the greatest.
+    The images that a query asks for, in its order.
 
-    :raises BadValue: if the marker is no image.
+    :raises BadValue: if the marker is no image that who asks can see.
     """
+    keys = keys_of(query)
+    rows: list[Row[Any]] = []
+    for begin in _beginnings(connection, query, keys):
+        room = query.limit - len(rows)
+        if room <= 0:
+            break
+        page = page_of(query, keys, begin)
+        if page is not None:
+            rows += connection.execute(page.limit(room)).all()
+    return load(connection, rows)
+
+
+def page_of(
+    query: Query, keys: Sequence[Key], begin: Condition
+) -> CompoundSelect[Any] | None:
+    """
+    The statement that finds what a query asks for, or ``None`` if it asks for nothing.
+
+    It is a merge of views, each read in the order of the list.
+
+    :param begin: what comes behind the marker.
+    """
+    conditions = [*_conditions(query), begin]
+    views = views_of(query, _lead(query, keys))
+    if not views:
+        return None
+    parts = [_part(view, conditions) for view in views]
+    return union_all(*parts).order_by(*(key.order for key in keys))
+
+
+def _part(view: View, conditions: Sequence[Condition]) -> Select[Any]:
+    hint = f"INDEXED BY {view.index}"
+    part = select(images).with_hint(images, hint, "sqlite")
+    return part.where(view.condition, *conditions)
+
+
+def _lead(query: Query, keys: Sequence[Key]) -> str:
+    """The column whose index leads to what is asked for with the least detours."""
+    if query.names is not None:
+        return "name"
+    if keys[0].name == "created_at":
+        for field in ("statuses", "container_formats", "disk_formats"):
+            values = getattr(query, field)
+            if values is not None and len(values) == 1:
+                return ANY_OF[field].name
+    return keys[0].name
+
+
+def _beginnings(
+    connection: Connection, query: Query, keys: Sequence[Key]
+) -> Iterator[Condition]:
+    """What comes behind the marker: one condition after the other."""
+    if query.marker is None:
+        return iter([true()])
     statement = (
-        select(images)
-        .where(*_conditions(query))
-        .order_by(images.c.created_at.desc(), images.c.id.desc())
-        .limit(max(query.limit, 0))
+        select(*(images.c[key.name] for key in keys))
+        .with_hint(images, f"INDEXED BY {BY_ID}", "sqlite")
+        .where(images.c.id == query.marker, is_seen(query))
     )
-    if query.marker is not None:
-        statement = statement.where(_behind(connection, query.marker))
-    return load(connection, connection.execute(statement).all())
-
-
-def _behind(connection: Connection, marker: str) -> ColumnElement[bool]:
-    row = connection.execute(_MARKER, {"image_id": marker}).one_or_none()
+    row = connection.execute(statement).one_or_none()
     if row is None:
-        raise BadValue("marker", f"no image {marker}")
-    return tuple_(images.c.created_at, images.c.id) < tuple_(row.created_at, row.id)
+        raise BadValue("marker", f"no image {query.marker}")
+    return behind(keys, row)
 
 
-def _conditions(query: Query) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [
-        images.c[name] == getattr(query, name)
-        for name in ("name", "status", "disk_format", "container_format")
-        if getattr(query, name) is not None
-    ]
-    if query.size_min is not None:
-        conditions.append(images.c.size >= _bounded(query.size_min))
-    if query.size_max is not None:
-        conditions.append(images.c.size <= _bounded(query.size_max))
+def _conditions(query: Query) -> Iterator[Condition]:
+    for field, column in ANY_OF.items():
+        if (values := getattr(query, field)) is not None:
+            yield column == values[0] if len(values) == 1 else column.in_(values)
+    for field, column in EQUAL.items():
+        if (value := getattr(query, field)) is not None:
+            yield column == value
+    for name, bounds in query.numbers.items():
+        yield from _between(images.c[name], *bounds)
+    for moment in query.times:
+        yield OPERATORS[moment.op](images.c[moment.field], moment.when)
+    for tag in query.tags:
+        yield _has(tags, tags.c.tag == tag)
     for name, value in query.properties.items():
-        conditions.append(
-            exists().where(
-                properties.c.image_id == images.c.id,
-                properties.c.name == name,
-                properties.c.value == value,
-            )
-        )
-    return conditions
+        yield _has(properties, properties.c.name == name, properties.c.value == value)
+    if query.parent_id is not None:
+        yield _is_child(query.parent_id)
+
+
+def _between(
+    column: Column[int], least: int | None, greatest: int | None
+) -> Iterator[Condition]:
+    if least is not None:
+        yield column >= _bounded(least)
+    if greatest is not None:
+        yield column <= _bounded(greatest)
+
+
+def _has(side: Table, *conditions: Condition) -> Condition:
+    return exists().where(side.c.image_id == images.c.id, *conditions)
+
+
+def _is_child(parent: str | tuple[str, str]) -> Condition:
+    origin, image_id = (None, parent) if isinstance(parent, str) else parent
+    children = select(pins.c.image_id).where(
+        pins.c.parent_id == image_id, pins.c.origin == origin, pins.c.depth == 1
+    )
+    return images.c.id.in_(children)
 
 
 def _bounded(number: int) -> int:

@@ -19,8 +19,15 @@ from .metadata import read_number
 __all__ = ["next_page", "read_force", "read_query"]
 
 PROPERTY = "property-"
-TEXTS = {"name", "status", "disk_format", "container_format", "marker"}
-NUMBERS = {"size_min", "size_max", "limit"}
+#: Texts, and the fields of a query that each is the one value of.
+TEXTS = {
+    "name": "names",
+    "status": "statuses",
+    "disk_format": "disk_formats",
+    "container_format": "container_formats",
+}
+NUMBERS = ("size_min", "size_max", "limit")
+KNOWN = ", ".join(sorted([*TEXTS, *NUMBERS, "marker", "property-*"]))
 MOST_PROPERTIES = 64
 
 Arguments = Mapping[bytes, Sequence[bytes]]
@@ -32,7 +39,8 @@ def read_query(arguments: Arguments, limits: Limits) -> Query:
 
     :raises BadValue: that names the argument.
     """
-    facts: dict[str, Any] = {"limit": limits.list_default}
+    facts: dict[str, Any] = {}
+    numbers: dict[str, int] = {"limit": limits.list_default}
     properties: dict[str, str] = {}
     for name, value in _texts(arguments):
         if name.startswith(PROPERTY):
@@ -41,16 +49,22 @@ def read_query(arguments: Arguments, limits: Limits) -> Query:
                 raise BadValue(name, "is given more than once")
             properties[key] = value
         elif name in TEXTS:
-            facts[name] = value
+            facts[TEXTS[name]] = (value,)
         elif name in NUMBERS:
-            facts[name] = read_number(name, value)
+            numbers[name] = read_number(name, value)
+        elif name == "marker":
+            facts[name] = value
         else:
-            known = ", ".join(sorted(TEXTS | NUMBERS | {"property-*"}))
-            raise BadValue(name, f"is not known; there are {known}")
+            raise BadValue(name, f"is not known; there are {KNOWN}")
     if len(properties) > MOST_PROPERTIES:
         raise BadValue("property-*", f"is given more than {MOST_PROPERTIES} times")
-    facts["limit"] = min(facts["limit"], limits.list_limit)
-    return Query(properties=properties, **facts)
+    sizes = (numbers.get("size_min"), numbers.get("size_max"))
+    return Query(
+        properties=properties,
+        numbers={} if sizes == (None, None) else {"size": sizes},
+        limit=min(numbers["limit"], limits.list_limit),
+        **facts,
+    )
 
 
 def next_page(path: bytes, arguments: Arguments, marker: str) -> str:

@@ -1,0 +1,152 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Who sees which images in lists, in SQL (Image API v2, "List images").
+
+What somebody sees is cut into views that have no image in common, each with an index
+of its own: a condition with OR would make the database look at every image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import evolve, frozen
+from sqlalchemy import ColumnElement, and_, false, or_, select
+
+from glancetx.image import Visibility
+
+from .query import Query
+from .schema import images, members
+
+__all__ = ["BY_ID", "View", "is_seen", "views_of"]
+
+Condition = ColumnElement[bool]
+
+#: SQLite's own index of the primary key.
+BY_ID = "sqlite_autoindex_images_1"
+
+
+@frozen
+class View:
+    """
+    Some of the images that somebody sees.
+
+    :ivar index: leads to them in the order of the list, or to so few that sorting them
+        is cheap.
+    """
+
+    condition: Condition
+    index: str
+
+
+def is_seen(query: Query) -> Condition:
+    """Whether who asks could see an image in some list; for a look at few images."""
+    widest = evolve(
+        query, visibility="all", member_status="all", hidden=None, owner=None
+    )
+    return _any_of(_cuts(widest, "created_at"))
+
+
+def views_of(query: Query, lead: str) -> list[View]:
+    """
+    What the list is made of that a query asks for.
+
+    :param lead: the column by which the images of a view are best looked up.
+    """
+    if query.ids is not None or query.parent_id is not None:
+        return [View(_any_of(_cuts(query, lead)), BY_ID)]
+    return list(_cuts(query, lead))
+
+
+def _any_of(views: Iterator[View]) -> Condition:
+    return or_(false(), *(view.condition for view in views))
+
+
+def _cuts(query: Query, lead: str) -> Iterator[View]:
+    for visibility in _asked(query):
+        if _is_open(query, visibility):
+            yield from _everybodys(query, visibility, lead)
+        else:
+            yield from _own(query, visibility, lead)
+            if visibility is Visibility.SHARED:
+                yield from _shared(query)
+
+
+def _asked(query: Query) -> tuple[Visibility, ...]:
+    if query.visibility in (None, "all"):
+        return tuple(Visibility)
+    return (Visibility(query.visibility),)
+
+
+def _is_open(query: Query, visibility: Visibility) -> bool:
+    """Whether the list has all images of this visibility, whoever owns them."""
+    if visibility is Visibility.COMMUNITY:
+        return query.visibility is not None
+    return query.admin or visibility is Visibility.PUBLIC
+
+
+def _everybodys(query: Query, visibility: Visibility, lead: str) -> Iterator[View]:
+    if query.owner is not None:
+        yield from _of_owner(query, visibility, query.owner, lead)
+        return
+    for hidden in _hidden(query):
+        yield View(
+            and_(
+                images.c.visibility == visibility.value,
+                images.c.hidden == hidden,
+            ),
+            _index("visibility", "hidden", lead),
+        )
+
+
+def _own(query: Query, visibility: Visibility, lead: str) -> Iterator[View]:
+    """The project's; an admin without one has those that nobody owns."""
+    if query.owner not in (None, query.project):
+        return
+    if query.project is not None or query.admin:
+        yield from _of_owner(query, visibility, query.project, lead)
+
+
+def _of_owner(
+    query: Query, visibility: Visibility, owner: str | None, lead: str
+) -> Iterator[View]:
+    """An owner has few images: they are sorted where no index of them is."""
+    lead = "name" if lead == "name" else "created_at"
+    for hidden in _hidden(query):
+        yield View(
+            and_(
+                images.c.owner == owner,
+                images.c.visibility == visibility.value,
+                images.c.hidden == hidden,
+            ),
+            _index("owner", "visibility", "hidden", lead),
+        )
+
+
+def _shared(query: Query) -> Iterator[View]:
+    """Those that others share with the project, which are few."""
+    if query.project is None:
+        return
+    theirs = select(members.c.image_id).where(members.c.project == query.project)
+    if query.member_status != "all":
+        theirs = theirs.where(members.c.status == query.member_status)
+    condition = and_(
+        images.c.id.in_(theirs),
+        images.c.visibility == Visibility.SHARED.value,
+        images.c.owner.is_distinct_from(query.project),
+        images.c.hidden.in_(_hidden(query)),
+    )
+    if query.owner is not None:
+        condition &= images.c.owner == query.owner
+    yield View(condition, BY_ID)
+
+
+def _hidden(query: Query) -> tuple[bool, ...]:
+    return (False, True) if query.hidden is None else (query.hidden,)
+
+
+def _index(*columns: str) -> str:
+    """The name of the index that begins with these columns."""
+    last = {"id": (), "created_at": ("id",)}.get(columns[-1], ("created_at", "id"))
+    return "_".join(("ix_images", *columns, *last))
