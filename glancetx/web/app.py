@@ -29,13 +29,15 @@ from .problems import answer_failure
 from .request import Request
 from .routes import Routes
 from .status import StatusRoutes
+from .v2 import discovery
+from .v2.absent import Absent
 from .v2.files import FileRoutes
 from .v2.members import MemberRoutes
 from .v2.tags import TagRoutes
 
 __all__ = ["make_routes"]
 
-ALIASES = {"/images": ("/v1/images",)}
+ALIASES = {"/images": ("/v1/images",), "/v2": discovery.ALIASES}
 """What else the beginning of a path may be."""
 
 
@@ -57,11 +59,14 @@ def make_routes(
     app = Klein()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
+    app.url_map.converters["other_version"] = discovery.OtherVersion
     routes = Routes(app, identity, signatures, ALIASES)
     sender = Sender(player, limits, identified=bool(identity.challenge))
     for part in (
         ImageRoutes(images, own, sender, limits),
         ChainRoutes(images, own, sender, metrics),
+        discovery.Discovery(own),
+        Absent(images),
         FileRoutes(images, own, sender),
         MemberRoutes(sharing, limits),
         TagRoutes(images),
