@@ -17,9 +17,11 @@ from twisted.python.threadpool import ThreadPool
 
 from .catalogue import Catalogue, utcnow
 from .config import Config
+from .identity.keystone import Keystone
 from .identity.nobody import Nobody
 from .identity.policy import Policy
 from .identity.signatures import Signatures
+from .identity.tokens import Tokens
 from .interfaces import IIdentity, Tools
 from .library.access import Access
 from .library.chains import Chains
@@ -30,7 +32,7 @@ from .library.sharing import Sharing
 from .library.uploads import Uploads
 from .metrics import Metrics
 from .origins import Origins
-from .outbound import Outbound
+from .outbound import Outbound, Peer
 from .stores import Stores, make_stores
 from .streaming.digest import Digests
 from .streaming.player import Player
@@ -60,6 +62,7 @@ class Parts:
     origins: Origins
     images: Images
     identity: IIdentity
+    signatures: Signatures
     routes: Routes
     metrics: Metrics
     site: Site
@@ -100,7 +103,7 @@ def compose(config: Config, reactor: Any) -> Parts:
     )
     sharing = Sharing(access, catalogue, limits, utcnow)
     player = Player(reactor, files)
-    signatures = Signatures({}, utcnow)
+    signatures = Signatures(config.identity.signing_keys_file, utcnow)
     resource, routes = make_routes(
         images, sharing, own, player, identity, signatures, limits, metrics
     )
@@ -123,6 +126,7 @@ def compose(config: Config, reactor: Any) -> Parts:
         origins=origins,
         images=images,
         identity=identity,
+        signatures=signatures,
         routes=routes,
         metrics=metrics,
         site=site,
@@ -135,6 +139,13 @@ def make_identity(config: Config, outbound: Outbound, reactor: Any) -> IIdentity
 
     :raises ConfigError: if it cannot work as it is configured.
     """
+    settings = config.identity
+    if settings.kind == "tokens":
+        assert settings.tokens_file is not None
+        return Tokens(settings.tokens_file)
+    if settings.kind == "keystone":
+        agent = outbound.agent(Peer("keystone", ca_file=settings.ca_file))
+        return Keystone(settings, agent, reactor, utcnow, config.limits)
     return Nobody()
 
 

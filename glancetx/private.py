@@ -1,17 +1,24 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-Files that hold secrets: read only if nobody else can read them.
+Files that hold secrets: read only if nobody else can, and changed in one step.
 """
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-__all__ = ["read_private", "read_secret"]
+__all__ = ["locked", "read_private", "read_secret", "write_private"]
 
 OTHERS = 0o077
+PATIENCE = 10
+PAUSE = 0.02
 MOST = 16 * 1024 * 1024
 """No list of tokens is longer; a wrong path may lead to something that is."""
 
@@ -66,3 +73,84 @@ def read_secret(path: str) -> str:
             "must hold one line of ASCII without blanks, and nothing besides"
         )
     return line.decode("ascii")
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """
+    Be the only one who changes the files of a folder; wait until that is so.
+
+    The lock is on the folder itself: files that are replaced cannot be locked, and
+    one beside them might belong to the wrong user. The kernel frees it however its
+    holder ends.
+
+    :param path: of a file in the folder.
+    :raises OSError: if there is no such folder, or others never let go.
+    """
+    folder = os.path.dirname(os.path.realpath(path))
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _lock(descriptor, folder)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, folder: str) -> None:
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                problem = f"another process has had it locked for {PATIENCE} s"
+                raise OSError(errno.EWOULDBLOCK, problem, folder) from None
+            time.sleep(PAUSE)
+
+
+def write_private(path: str, data: bytes) -> None:
+    """
+    Replace what a file holds, in one step that survives a power failure.
+
+    Call it while you have it :func:`locked`. Only its owner can read the new file; if
+    there was one before, the owner stays the same.
+
+    :raises OSError: if that cannot be done. The file holds what it held before then,
+        or all of the new data if its folder alone could not be synced.
+    """
+    path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    new = os.path.join(folder, f".{name}.new")
+    with suppress(FileNotFoundError):
+        os.unlink(new)  # a killed writer's
+    descriptor = os.open(
+        new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600
+    )
+    try:
+        with open(descriptor, "wb") as file:
+            _keep_owner(path, file.fileno())
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(new, path)
+    except BaseException:
+        os.unlink(new)
+        raise
+    _sync_folder(folder)
+
+
+def _keep_owner(path: str, descriptor: int) -> None:
+    """Give a new file to whom the old one belongs: root may write a server's file."""
+    with suppress(FileNotFoundError):
+        old = os.stat(path)
+        if old.st_uid != os.geteuid():
+            os.fchown(descriptor, old.st_uid, old.st_gid)
+
+
+def _sync_folder(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
