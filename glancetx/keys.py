@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
@@ -40,6 +41,7 @@ _KINDS = {
     bool: "true or false",
     int: "a whole number",
     list: "a list of texts in quotes",
+    datetime: "a time, for example 2030-01-31T12:00:00Z",
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _SHOWN = 80
