@@ -106,7 +106,7 @@ class PageCase(SynchronousTestCase):
         block = self.text.partition("```text\nglancetx/\n")[2].partition("```")[0]
         folder = ""
         for line in block.splitlines():
-            match = re.fullmatch(r"(  |    )([a-z_]+)(\.py|/) +\S.*", line)
+            match = re.fullmatch(r"(  |    )([a-z0-9_]+)(\.py|/) +\S.*", line)
             assert match is not None, line
             indent, name, kind = match.groups()
             if len(indent) == 2:
