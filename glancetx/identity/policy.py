@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from attrs import asdict, frozen
 from oslo_config.cfg import ConfigOpts
@@ -130,4 +131,16 @@ class Policy:
         target: Target,
     ) -> bool:
         credentials = {"user_id": user, "project_id": project, "roles": list(roles)}
-        return bool(self._enforcer.enforce(rule, asdict(target), credentials))
+        return bool(
+            self._enforcer.enforce(rule, _known(asdict(target)), _known(credentials))
+        )
+
+
+def _known(values: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    What has a value.
+
+    oslo.policy compares texts: who has no project would be in the project of what has
+    no owner, and a member of what is shared with nobody.
+    """
+    return {name: value for name, value in values.items() if value is not None}
