@@ -26,7 +26,7 @@ class KeyTests(LoadCase):
         A key that resembles none is answered with all that there are.
         """
         self.assert_wrong(
-            'identity.zzz = "x"', "identity.zzz: unknown key; there are kind"
+            'catalogue.zzz = "x"', "catalogue.zzz: unknown key; there are url"
         )
 
     def test_unknown_table(self) -> None:
@@ -39,7 +39,7 @@ class KeyTests(LoadCase):
         """
         Keys of an origin that are not supported yet are refused, not ignored.
         """
-        for key in ("credential_file", "same_keystone", "mirror", "fallback"):
+        for key in ("mirror", "fallback"):
             with self.assertRaises(ConfigError) as caught:
                 self.origin(f'{key} = "x"')
             self.assertIn(f"origins.global.{key}: unknown key", str(caught.exception))
