@@ -58,10 +58,12 @@ class DraftTests(MetadataTestCase):
 
     def test_nothing(self) -> None:
         """
-        Of other headers nothing is read; a container is bare unless it is told.
+        Of other headers nothing is read; an image is bare and private unless it is
+        told otherwise.
         """
         draft = self.draft({"Content-Type": "x", "X-Image-Meta": "y", "X-Other": "z"})
-        self.assertEqual(draft, Draft(container_format="bare"))
+        expected = Draft(container_format="bare", visibility=Visibility.PRIVATE)
+        self.assertEqual(draft, expected)
 
     def test_everything(self) -> None:
         """
@@ -73,7 +75,8 @@ class DraftTests(MetadataTestCase):
                 "X-Image-Meta-Name": "golden",
                 "X-Image-Meta-Disk_format": "qcow2",
                 "X-Image-Meta-Container_format": "ovf",
-                "X-Image-Meta-Is_public": "True",
+                "X-Image-Meta-Visibility": "community",
+                "X-Image-Meta-Protected": "True",
                 "X-Image-Meta-Parent_id": PARENT,
                 "X-Image-Meta-Min_disk": "1",
                 "X-Image-Meta-Min_ram": "2",
@@ -87,7 +90,8 @@ class DraftTests(MetadataTestCase):
             name="golden",
             disk_format="qcow2",
             container_format="ovf",
-            visibility=Visibility.PUBLIC,
+            visibility=Visibility.COMMUNITY,
+            protected=True,
             min_disk=1,
             min_ram=2,
             parent_id=PARENT,
@@ -139,7 +143,7 @@ class DraftTests(MetadataTestCase):
                 message,
                 f"x-image-meta-{name}: is not known; there are checksum, "
                 "container_format, disk_format, id, is_public, min_disk, min_ram, "
-                "name, parent_id, property-*, size",
+                "name, parent_id, property-*, protected, size, visibility",
             )
 
     @untimed
@@ -241,9 +245,37 @@ class DraftTests(MetadataTestCase):
         words = {"true": True, "YES": True, "1": True, "False": False, "no": False}
         for word, public in {**words, "0": False}.items():
             draft = self.draft({"X-Image-Meta-Is-Public": word})
-            self.assertEqual(draft.visibility.is_public, public)
+            self.assertEqual(draft.visibility is Visibility.PUBLIC, public)
         for word in ("", "on", "2", "public"):
             self.assert_refused("Is_public", word, "must be true or false")
+            self.assert_refused("Protected", word, "must be true or false")
+
+    def test_visibility(self) -> None:
+        """
+        A visibility is one of four, in any case.
+        """
+        for one in Visibility:
+            draft = self.draft({"X-Image-Meta-Visibility": one.value.title()})
+            self.assertIs(draft.visibility, one)
+        problem = "must be one of private, shared, community, public"
+        for word in ("", "true", "all"):
+            self.assert_refused("Visibility", word, problem)
+
+    def test_both_visibilities(self) -> None:
+        """
+        Beside a visibility ``is_public`` may repeat it, in any order, but not
+        contradict.
+        """
+        name, old = "X-Image-Meta-Visibility", "X-Image-Meta-Is-Public"
+        for one in Visibility:
+            public = one is Visibility.PUBLIC
+            for fields in (
+                {name: one.value, old: str(public)},
+                {old: str(public), name: one.value},
+            ):
+                self.assertIs(self.draft({**fields}).visibility, one)
+            message = self.refused({name: one.value, old: str(not public)})
+            self.assertIn(f"x-image-meta-visibility: is {one}, but", message)
 
     def test_properties(self) -> None:
         """
@@ -267,6 +299,18 @@ class DraftTests(MetadataTestCase):
         """
         problem = "is no property; send x-image-meta-parent_id"
         self.assert_refused("Property_parent_id", ID, problem)
+        self.assert_refused("Property_os_glance_parent_id", ID, problem)
+
+    def test_fields_are_no_properties(self) -> None:
+        """
+        No property has the name of a fact of an image: the Image API v2 shows both
+        side by side, and could not show it.
+        """
+        for name in ("name", "status", "visibility", "self", "locations", "location"):
+            problem = f"is no property: {name} is a name that is taken"
+            self.assert_refused(f"Property_{name}", "x", problem)
+        problem = "is no property: os_glance_x is a name that is taken"
+        self.assert_refused("Property_os_glance_x", "x", problem)
 
 
 class ExpectedTests(MetadataTestCase):

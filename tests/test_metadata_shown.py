@@ -49,6 +49,10 @@ ACTIVE = evolve(
     digest=Digest("sha256", "1" * 64),
     min_disk=1,
     min_ram=2,
+    owner="pröject",
+    protected=True,
+    hidden=True,
+    tags=frozenset({"b", "a"}),
 )
 
 
@@ -81,6 +85,10 @@ class ShownTests(SynchronousTestCase):
                 b"X-Image-Meta-Os_hash_algo": b"sha256",
                 b"X-Image-Meta-Os_hash_value": b"1" * 64,
                 b"X-Image-Meta-Is_public": b"True",
+                b"X-Image-Meta-Visibility": b"public",
+                b"X-Image-Meta-Owner": "pröject".encode(),
+                b"X-Image-Meta-Protected": b"True",
+                b"X-Image-Meta-Os_hidden": b"True",
                 b"X-Image-Meta-Parent_id": PARENT.encode(),
                 b"X-Image-Meta-Min_disk": b"1",
                 b"X-Image-Meta-Min_ram": b"2",
@@ -104,6 +112,9 @@ class ShownTests(SynchronousTestCase):
                     "Status",
                     "Disk_format",
                     "Is_public",
+                    "Visibility",
+                    "Protected",
+                    "Os_hidden",
                     "Min_disk",
                     "Min_ram",
                     "Created_at",
@@ -129,6 +140,11 @@ class ShownTests(SynchronousTestCase):
             "os_hash_algo": "sha256",
             "os_hash_value": "1" * 64,
             "is_public": True,
+            "visibility": "public",
+            "owner": "pröject",
+            "protected": True,
+            "os_hidden": True,
+            "tags": ["a", "b"],
             "parent_id": PARENT,
             "min_disk": 1,
             "min_ram": 2,
@@ -140,7 +156,14 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual(json.loads(json.dumps(shown)), expected)
         queued = to_json(QUEUED, "u", None)
         self.assertEqual(queued.keys(), expected.keys())
-        for name in ("name", "size", "checksum", "os_hash_algo", "parent_id"):
+        for name in (
+            "name",
+            "size",
+            "checksum",
+            "os_hash_algo",
+            "parent_id",
+            "owner",
+        ):
             self.assertIsNone(queued[name])
 
     def test_brief(self) -> None:
@@ -160,7 +183,7 @@ class ShownTests(SynchronousTestCase):
     def test_round_trip(self) -> None:
         """
         What is shown of an image in headers can be said of a new one, but for what
-        the server alone knows.
+        the server alone knows, or the Image API v2 alone sets.
         """
         shown = to_headers(ACTIVE, PARENT)
         said = {
@@ -168,7 +191,13 @@ class ShownTests(SynchronousTestCase):
             for name, value in shown.items()
             if not any(
                 word in name.lower()
-                for word in (b"status", b"virtual", b"os_hash", b"_at")
+                for word in (
+                    b"status",
+                    b"virtual",
+                    b"os_h",
+                    b"_at",
+                    b"owner",
+                )
             )
         }
         made = headers({name.decode("ascii"): value for name, value in said.items()})
@@ -176,4 +205,72 @@ class ShownTests(SynchronousTestCase):
         self.assertEqual(draft.name, ACTIVE.name)
         self.assertEqual(draft.properties, ACTIVE.properties)
         self.assertEqual(draft.visibility, ACTIVE.visibility)
+        self.assertTrue(draft.protected)
         self.assertEqual(read_expected(made), Expected(7, MD5))
+
+
+class PropertyHeadersTests(SynchronousTestCase):
+    """``to_headers``: properties of which the Image API v2 allows more than HTTP"""
+
+    def shown(self, properties: dict[str, str]) -> dict[str, bytes]:
+        """What the headers show of properties, and of those that they do not."""
+        prefix = "x-image-meta-propert"
+        found = to_headers(evolve(QUEUED, properties=properties), None)
+        return {
+            name.removeprefix(prefix): value
+            for name, value in (
+                (raw.decode("ascii").lower(), value) for raw, value in found.items()
+            )
+            if name.startswith(prefix)
+        }
+
+    def test_odd_names(self) -> None:
+        """
+        A name that is not one of a header is left out and counted; JSON shows all.
+        """
+        names = ["Upper", "a-b", "a b", "a:b", "é", "a\r\nb", "a\u2028"]
+        properties = {"fits.in_1": "x", **dict.fromkeys(names, "y")}
+        shown = self.shown(properties)
+        self.assertEqual(shown, {"y-fits.in_1": b"x", "ies-omitted": b"7"})
+        image = evolve(QUEUED, properties=properties)
+        self.assertEqual(to_json(image, "u", None)["properties"], properties)
+
+    def test_odd_values(self) -> None:
+        """
+        Control characters are escaped, so that no value ends its header.
+        """
+        shown = self.shown({"a": "x\r\ny: z\x7f\t", "b": "é\u2028"})
+        expected = {"y-a": b"x%0D%0Ay: z%7F\t", "y-b": "é\u2028".encode()}
+        self.assertEqual(shown, expected)
+
+    def test_long_values(self) -> None:
+        """
+        A value is left out that is longer than 4096 bytes as it would be sent.
+        """
+        longest = "x" * 4096
+        self.assertEqual(self.shown({"a": longest}), {"y-a": longest.encode()})
+        for value in (longest + "x", "é" * 2049, "\n" * 1366):
+            self.assertEqual(self.shown({"a": value}), {"ies-omitted": b"1"})
+
+    def test_many(self) -> None:
+        """
+        There are at most 20, since a cache in between takes some 50 headers in all.
+        """
+        twenty = {f"p{number:02}": "x" for number in range(20)}
+        self.assertEqual(len(self.shown(twenty)), 20)
+        shown = self.shown({**twenty, "p20": "x", "p21": "x"})
+        self.assertEqual(len(shown), 21)
+        self.assertEqual(shown["ies-omitted"], b"2")
+        self.assertNotIn("y-p20", shown)
+
+    def test_large(self) -> None:
+        """
+        All together they have at most 16 KiB; what fits behind one that does not is
+        shown.
+        """
+        values = {f"p{number}": "x" * 4000 for number in range(6)}
+        shown = self.shown({**values, "small": "y"})
+        self.assertEqual(
+            sorted(shown), ["ies-omitted", "y-p0", "y-p1", "y-p2", "y-p3", "y-small"]
+        )
+        self.assertEqual(shown["ies-omitted"], b"2")

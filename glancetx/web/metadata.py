@@ -9,7 +9,7 @@ Names are read with dashes or underscores and in any case; values are UTF-8.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,13 +22,18 @@ from glancetx.library.images import Draft
 from glancetx.library.uploads import Expected
 from glancetx.uris import is_image_id
 
+from .fields import PARENTS, is_taken
+from .request import header_value
+
 __all__ = [
+    "CONTROL",
     "read_draft",
     "read_expected",
     "refuse_draft",
     "to_brief",
     "to_headers",
     "to_json",
+    "to_time",
 ]
 
 PREFIX = "x-image-meta-"
@@ -45,19 +50,26 @@ BOOLEANS["no"] = False
 LARGEST = 2**63 - 1
 
 EXPECTED = {"size", "checksum"}
-RESERVED = {"parent_id"}
+
+#: What one header of a property, and all of them together, may take of an answer:
+#: a Varnish with default settings gives up on more than 32 KiB or 54 lines in all.
+PROPERTY_LINES = 20
+PROPERTY_BYTES = 16384
+OMITTED = b"X-Image-Meta-Properties-Omitted"
 
 
 def read_draft(headers: Headers) -> Draft:
     """
-    What the headers of a request say of a new image; ``bare`` unless they name
-    another container format.
+    What the headers of a request say of a new image; ``bare`` and private unless they
+    say otherwise.
 
     :raises BadValue: that names the header.
     """
-    draft = Draft(container_format="bare")
+    draft = Draft(container_format="bare", visibility=Visibility.PRIVATE)
     properties: dict[str, str] = {}
-    for name, value in _fields(headers):
+    said = dict(_fields(headers))
+    _settle_visibility(said)
+    for name, value in said.items():
         if name.startswith(PROPERTY):
             properties[_property_name(name)] = _property(name, value)
         elif name in _READERS:
@@ -102,17 +114,16 @@ def refuse_draft(headers: Headers) -> None:
 
 def to_headers(image: Image, parent: str | None) -> dict[bytes, bytes]:
     """
-    An image as the headers of an answer.
+    An image as the headers of an answer; of its properties those that fit in there.
 
     :param parent: the URI of its parent.
     """
-    facts = _facts(image, parent)
-    facts.update({f"property-{k}": v for k, v in image.properties.items()})
-    return {
+    facts = {
         f"X-Image-Meta-{name.capitalize()}".encode("ascii"): _value(value)
-        for name, value in facts.items()
+        for name, value in _facts(image, parent).items()
         if value is not None
     }
+    return facts | _property_headers(image.properties)
 
 
 def to_json(image: Image, uri: str, parent: str | None) -> dict[str, Any]:
@@ -122,8 +133,12 @@ def to_json(image: Image, uri: str, parent: str | None) -> dict[str, Any]:
     :param uri: its own.
     :param parent: the URI of its parent.
     """
-    facts = _facts(image, parent)
-    return {**facts, "properties": dict(image.properties), "uri": uri}
+    return {
+        **_facts(image, parent),
+        "tags": sorted(image.tags),
+        "properties": dict(image.properties),
+        "uri": uri,
+    }
 
 
 def to_brief(image: Image) -> dict[str, Any]:
@@ -149,6 +164,11 @@ def read_number(name: str, text: str) -> int:
     return int(text)
 
 
+def to_time(when: datetime) -> str:
+    """A time as the Image API shows it: in UTC, to the second."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _facts(image: Image, parent: str | None) -> dict[str, Any]:
     digest = image.digest
     return {
@@ -163,12 +183,41 @@ def _facts(image: Image, parent: str | None) -> dict[str, Any]:
         "os_hash_algo": digest.algorithm if digest else None,
         "os_hash_value": digest.value if digest else None,
         "is_public": image.visibility.is_public,
+        "visibility": image.visibility.value,
+        "owner": image.owner,
+        "protected": image.protected,
+        "os_hidden": image.hidden,
         "parent_id": parent,
         "min_disk": image.min_disk,
         "min_ram": image.min_ram,
-        "created_at": _time(image.created_at),
-        "updated_at": _time(image.updated_at),
+        "created_at": to_time(image.created_at),
+        "updated_at": to_time(image.updated_at),
     }
+
+
+def _property_headers(properties: Mapping[str, str]) -> dict[bytes, bytes]:
+    """
+    The properties that fit into headers, and how many do not.
+
+    Names and values that the Image API v2 allows need not fit; and there must not be
+    more than the caches and clients of a zone take, or they would not get the bytes.
+    """
+    shown: dict[bytes, bytes] = {}
+    room = PROPERTY_BYTES
+    for name, text in properties.items():
+        value = header_value(text)
+        taken = len(PREFIX + PROPERTY + name) + len(value) + len(": \r\n")
+        if (
+            PROPERTY_NAME.fullmatch(name)
+            and len(value) <= VALUE_BYTES
+            and taken <= room
+            and len(shown) < PROPERTY_LINES
+        ):
+            shown[f"X-Image-Meta-Property-{name}".encode("ascii")] = value
+            room -= taken
+    if len(shown) < len(properties):
+        shown[OMITTED] = b"%d" % (len(properties) - len(shown))
+    return shown
 
 
 def _fields(headers: Headers) -> Iterator[tuple[str, str]]:
@@ -198,8 +247,10 @@ def _property_name(name: str) -> str:
     key = name.removeprefix(PROPERTY)
     if not PROPERTY_NAME.fullmatch(key):
         raise BadValue(PREFIX + name, "must be 1 to 255 of a-z, 0-9, '_' and '.'")
-    if key in RESERVED:
-        raise BadValue(PREFIX + name, f"is no property; send {PREFIX}{key}")
+    if key in PARENTS:
+        raise BadValue(PREFIX + name, f"is no property; send {PREFIX}parent_id")
+    if is_taken(key):
+        raise BadValue(PREFIX + name, f"is no property: {key} is a name that is taken")
     return key
 
 
@@ -236,11 +287,39 @@ def _number(name: str, value: str) -> int:
     return read_number(PREFIX + name, value)
 
 
-def _visibility(name: str, value: str) -> Visibility:
-    public = BOOLEANS.get(value.lower())
-    if public is None:
+def _boolean(name: str, value: str) -> bool:
+    found = BOOLEANS.get(value.lower())
+    if found is None:
         raise BadValue(PREFIX + name, "must be true or false")
-    return Visibility.PUBLIC if public else Visibility.PRIVATE
+    return found
+
+
+def _visibility(name: str, value: str) -> Visibility:
+    try:
+        return Visibility(value.lower())
+    except ValueError:
+        known = ", ".join(Visibility)
+        raise BadValue(PREFIX + name, f"must be one of {known}") from None
+
+
+def _publicity(name: str, value: str) -> Visibility:
+    return Visibility.PUBLIC if _boolean(name, value) else Visibility.PRIVATE
+
+
+def _settle_visibility(said: dict[str, str]) -> None:
+    """
+    Leave ``is_public`` out where ``visibility`` says more.
+
+    :raises BadValue: if they contradict each other.
+    """
+    if not {"is_public", "visibility"} <= said.keys():
+        return
+    visibility = _visibility("visibility", said["visibility"])
+    if _boolean("is_public", said.pop("is_public")) != visibility.is_public:
+        raise BadValue(
+            PREFIX + "visibility",
+            f"is {visibility}, but {PREFIX}is_public says otherwise; send one of them",
+        )
 
 
 _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
@@ -248,7 +327,9 @@ _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
     "name": ("name", _image_name),
     "disk_format": ("disk_format", _format),
     "container_format": ("container_format", _format),
-    "is_public": ("visibility", _visibility),
+    "is_public": ("visibility", _publicity),
+    "visibility": ("visibility", _visibility),
+    "protected": ("protected", _boolean),
     "parent_id": ("parent_id", _text),
     "min_disk": ("min_disk", _number),
     "min_ram": ("min_ram", _number),
@@ -257,7 +338,3 @@ _READERS: dict[str, tuple[str, Callable[[str, str], Any]]] = {
 
 def _value(value: object) -> bytes:
     return str(value).encode("utf-8")
-
-
-def _time(when: datetime) -> str:
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
