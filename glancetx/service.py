@@ -144,6 +144,9 @@ class Server(MultiService):
             pool.start()
             stack.callback(pool.stop)
         self._open_log(parts.site.access_log, stack)
+        stack.enter_context(
+            handled(self._reactor, lambda: self._reload(parts), signal.SIGHUP)
+        )
         stack.push_async_callback(parts.catalogue.stop)
         await parts.catalogue.start()
         stack.push_async_callback(parts.presence.stop)
@@ -235,16 +238,6 @@ class Server(MultiService):
             )
 
     def _open_log(self, access_log: AccessLog, stack: AsyncExitStack) -> None:
-        """Open the access log, and open it again whenever SIGHUP comes."""
-
-        def reopen() -> None:
-            try:
-                access_log.reopen()
-            except OSError as error:
-                self.log.error("cannot re-open the access log: {error}", error=error)
-            else:
-                self.log.info("access log re-opened")
-
         try:
             access_log.open()
         except OSError as error:
@@ -253,7 +246,20 @@ class Server(MultiService):
                 self.config.source, "server.access_log", problem
             ) from error
         stack.callback(access_log.close)
-        stack.enter_context(handled(self._reactor, reopen, signal.SIGHUP))
+
+    def _reload(self, parts: Parts) -> None:
+        """At SIGHUP: open the access log again, and read secrets and tokens again."""
+        try:
+            parts.site.access_log.reopen()
+        except OSError as error:
+            self.log.error("cannot re-open the access log: {error}", error=error)
+        else:
+            self.log.info("access log re-opened")
+        try:
+            parts.identity.reload()
+            parts.signatures.reload()
+        except ConfigError as error:
+            self.log.error("what was read before stays: {error}", error=error)
 
     def _raise_file_limit(self) -> None:
         """Allow this process as many descriptors as the system lets it have."""

@@ -23,7 +23,13 @@ from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
-from glancetx.config import Config, OriginConfig, ServerConfig, StoreConfig
+from glancetx.config import (
+    Config,
+    IdentityConfig,
+    OriginConfig,
+    ServerConfig,
+    StoreConfig,
+)
 from glancetx.limits import Limits
 from glancetx.parts import Parts, compose
 from glancetx.service import Server
@@ -159,6 +165,7 @@ class ServerCase(TestCase):
         limits: Limits | None = None,
         folder: str | None = None,
         port: int | None = None,
+        identity: IdentityConfig | None = None,
         **server: Any,
     ) -> RunningServer:
         """
@@ -166,9 +173,10 @@ class ServerCase(TestCase):
 
         :param origins: servers that it may ask.
         :param folder: of another one, to share its catalogue and store.
+        :param identity: how it knows its callers.
         :param server: further keys of ``[server]``.
         """
-        config = self.config(origins, limits, folder, port, **server)
+        config = self.config(origins, limits, folder, port, identity, **server)
         running = RunningServer(config, self.http)
         self.addCleanup(lambda: Deferred.fromCoroutine(self._stop(running)))
         await running.start()
@@ -204,6 +212,7 @@ class ServerCase(TestCase):
         limits: Limits | None = None,
         folder: str | None = None,
         port: int | None = None,
+        identity: IdentityConfig | None = None,
         **server: Any,
     ) -> Config:
         """The configuration of :meth:`serve`."""
@@ -225,6 +234,7 @@ class ServerCase(TestCase):
                 else one
                 for number, one in enumerate(origins)
             ),
+            identity=identity or IdentityConfig(),
             limits=limits or Limits(),
         )
 

@@ -14,10 +14,16 @@ from glancetx.errors import Forbidden, NoSuchImage
 from glancetx.identity.policy import Policy, Target
 from glancetx.image import Image, Member, Status, Visibility
 
-__all__ = ["Access", "Records", "owned"]
+__all__ = ["READ_BY", "Access", "Records", "owned"]
 
 _SEEN_BY = ("get_image", "read_public_image", "carry_image")
-_READ_BY = ("download_image", "read_public_image", "carry_image")
+
+#: The rules of which one is enough to read bytes by ``/images``: what zone servers and
+#: caches read there, they read for others.
+READ_BY = ("download_image", "read_public_image", "carry_image")
+
+
+_GRANTED = {"GET": "download_image", "PUT": "upload_image"}
 
 
 class Records(Protocol):
@@ -37,27 +43,27 @@ class Access:
         self._policy = policy
         self._catalogue = catalogue
 
-    async def find(
-        self, caller: Caller, image_id: str, rule: str = "get_image"
-    ) -> Image:
+    async def find(self, caller: Caller, image_id: str, *rules: str) -> Image:
         """
         An image, for one who may do with it what a rule is about.
 
+        :param rules: one of which is enough; without any he must see it only.
         :raises NoSuchImage: if there is none that he may see.
         :raises Forbidden: if he may see it, but not do that.
         """
         image = await self._catalogue.find(image_id)
         target = await self._target(caller, image)
         if not (
-            self._any(_SEEN_BY, caller, target) or _granted(caller, image, "GET", "PUT")
+            self._any(_SEEN_BY, caller, target)
+            or _granted(caller, image, *_GRANTED.values())
         ):
             raise NoSuchImage(image_id)
-        if rule == "download_image":
-            self._require_reading(caller, image, target)
-        elif rule != "get_image" and not (
-            rule == "upload_image" and _granted(caller, image, "PUT")
+        if rules and not (
+            self._any(rules, caller, target) or _granted(caller, image, *rules)
         ):
-            self.require(rule, caller, target)
+            self.require(rules[0], caller, target)
+        if "download_image" in rules:
+            self.require_active(caller, image)
         return image
 
     def require(self, rule: str, caller: Caller, target: Target) -> None:
@@ -65,21 +71,12 @@ class Access:
         if not self._policy.allows(rule, caller, target):
             raise Forbidden(f"you are not allowed to do this (policy rule {rule})")
 
-    def allows(self, rule: str, caller: Caller, image: Image) -> bool:
-        """Whether a rule that asks for no membership allows something."""
-        return self._policy.allows(rule, caller, owned(image))
-
     def require_active(self, caller: Caller, image: Image) -> None:
         """:raises Forbidden: if it is deactivated, and the caller is no admin."""
         if image.status is Status.DEACTIVATED and not caller.is_admin:
             raise Forbidden(
                 f"image {image.id} is deactivated; only admins may read its bytes"
             )
-
-    def _require_reading(self, caller: Caller, image: Image, target: Target) -> None:
-        if not (self._any(_READ_BY, caller, target) or _granted(caller, image, "GET")):
-            self.require("download_image", caller, target)
-        self.require_active(caller, image)
 
     def _any(self, rules: tuple[str, ...], caller: Caller, target: Target) -> bool:
         return any(self._policy.allows(rule, caller, target) for rule in rules)
@@ -107,11 +104,13 @@ def owned(image: Image) -> Target:
     return Target(image.owner, None, shown)
 
 
-def _granted(caller: Caller, image: Image, *methods: str) -> bool:
-    """Whether a signed URL is for this image and for these bytes of it."""
+def _granted(caller: Caller, image: Image, *rules: str) -> bool:
+    """Whether a signed URL is for this, for this image and for these bytes of it."""
     grant = caller.grant
-    if grant is None or grant.image_id != image.id or grant.method not in methods:
+    if grant is None or grant.image_id != image.id:
         return False
-    if grant.method == "PUT" or image.digest is None:
+    if _GRANTED[grant.method] not in rules:
+        return False
+    if image.digest is None:
         return grant.method == "PUT"
     return grant.digest == f"{image.digest.algorithm}:{image.digest.value}"

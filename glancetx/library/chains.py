@@ -22,7 +22,7 @@ from glancetx.limits import Limits
 from glancetx.origins import Origin, Origins
 from glancetx.uris import Names, is_image_id
 
-from .access import Access
+from .access import READ_BY, Access
 from .changes import less_visible
 
 __all__ = ["Chains", "Records"]
@@ -168,7 +168,7 @@ class Chains:
     async def _follow_here(self, caller: Caller, image_id: str, pins: _Pins) -> None:
         """The image and its own chain, which was followed when it was made."""
         try:
-            image = await self._access.find(caller, image_id, "download_image")
+            image = await self._access.find(caller, image_id, *READ_BY)
         except (NoSuchImage, Forbidden):
             raise _refused(
                 f"there is no image {image_id} here that you may read"

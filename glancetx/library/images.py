@@ -154,16 +154,16 @@ class Images:
         """
         return self._tasks.run(self._store(caller, image_id, source, expected))
 
-    async def find(
-        self, caller: Caller, image_id: str, rule: str = "get_image"
-    ) -> Image:
+    async def find(self, caller: Caller, image_id: str, *rules: str) -> Image:
         """
         The record of an image, for one who may do what a rule is about.
+
+        :param rules: one of which is enough; without any he must see it only.
 
         :raises NoSuchImage: if there is none that he may see.
         :raises Forbidden: if he may see it, but not do that.
         """
-        return await self._access.find(caller, image_id, rule)
+        return await self._access.find(caller, image_id, *rules)
 
     async def list(self, caller: Caller, query: Query) -> Sequence[Image]:
         """
@@ -283,7 +283,7 @@ class Images:
         location = Location(self._stores.default.name, uuid4().hex)
         await self._catalogue.begin(image_id, location, self._presence.process_id)
         try:
-            received = await self._receive(location, source, expected)
+            received = await self._receive(image, location, source, expected)
         except BaseException as problem:
             self.log.info(
                 "image {image_id}: the upload failed: {problem}",
@@ -304,12 +304,12 @@ class Images:
             await self._discard(image.location)
 
     async def _receive(
-        self, location: Location, source: Source, expected: Expected
+        self, image: Image, location: Location, source: Source, expected: Expected
     ) -> Received:
         store = self._stores.get(location.store)
         writer = await store.create(location.key, source.length)
         try:
-            return await self._uploads.receive(source, writer, expected)
+            return await self._uploads.receive(source, writer, expected, image)
         except BaseException:
             await as_future(writer.abort)
             raise
@@ -319,7 +319,12 @@ class Images:
     ) -> Image:
         try:
             return await self._catalogue.commit(
-                image_id, location, received.size, received.digest, received.checksum
+                image_id,
+                location,
+                received.size,
+                received.digest,
+                received.checksum,
+                received.virtual_size,
             )
         except GlancetxError:
             if await self._undo(image_id, location):

@@ -32,6 +32,7 @@ from .status import StatusRoutes
 from .v2 import discovery
 from .v2.absent import Absent
 from .v2.files import FileRoutes
+from .v2.images import RecordRoutes
 from .v2.members import MemberRoutes
 from .v2.tags import TagRoutes
 
@@ -67,6 +68,7 @@ def make_routes(
         ChainRoutes(images, own, sender, metrics),
         discovery.Discovery(own),
         Absent(images),
+        RecordRoutes(images, own, limits),
         FileRoutes(images, own, sender),
         MemberRoutes(sharing, limits),
         TagRoutes(images),

@@ -10,6 +10,7 @@ from glancetx import layouts
 from glancetx.errors import NoSuchPiece
 from glancetx.image import Image, Pin
 from glancetx.layouts import Layout, Manifest
+from glancetx.library.access import READ_BY
 from glancetx.library.images import Images
 from glancetx.metrics import Metrics
 from glancetx.uris import Names
@@ -74,9 +75,7 @@ class ChainRoutes:
         return await self._send(request, image, layout)
 
     async def _find(self, request: Request, image_id: str) -> Image:
-        return await self._images.find(
-            request.caller, checked_id(image_id), "download_image"
-        )
+        return await self._images.find(request.caller, checked_id(image_id), *READ_BY)
 
     async def _send(
         self, request: Request, image: Image, layout: Layout

@@ -20,6 +20,7 @@ from glancetx.errors import (
     NoSuchPiece,
 )
 from glancetx.image import Image, Pin
+from glancetx.library.access import READ_BY
 from glancetx.library.images import Images
 from glancetx.library.uploads import Expected
 from glancetx.limits import Limits
@@ -120,8 +121,8 @@ class ImageRoutes:
     async def show(self, request: Request, image_id: str) -> bytes | None:
         """``GET`` and ``HEAD /images/ID``: the image's own bytes, and its metadata."""
         caller = request.caller
-        rule = "get_image" if request.method == b"HEAD" else "download_image"
-        image = await self._images.find(caller, checked_id(image_id), rule)
+        rules = () if request.method == b"HEAD" else READ_BY
+        image = await self._images.find(caller, checked_id(image_id), *rules)
         metadata = to_headers(image, parent_uri(image, self._own))
         if not image.status.has_bytes:
             for name, value in metadata.items():
