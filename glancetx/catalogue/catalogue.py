@@ -268,13 +268,29 @@ class Catalogue:
         """The leases that this server has, or should have, of images elsewhere."""
         return await self._reads.call(holds.everything)
 
-    async def hold(self, hold: Hold) -> None:
-        """Note how it stands with a lease elsewhere; replaces what was noted."""
-        await self._writes.call(holds.note, self._now(), hold)
+    async def holds_of(self, image_id: str) -> tuple[Hold, ...]:
+        """What is noted of leases of an image's ancestors elsewhere, nearest first."""
+        return await self._reads.call(holds.of_image, image_id)
 
-    async def unhold(self, origin: str, image_id: str) -> None:
-        """Forget a lease elsewhere. Idempotent."""
-        await self._writes.call(holds.forget, origin, image_id)
+    async def hold(self, *noted: Hold) -> None:
+        """Note how it stands with leases elsewhere; replaces what was noted."""
+        await self._writes.call(holds.note, self._now(), *noted)
+
+    async def claim(self, hold: Hold) -> Hold | None:
+        """
+        See to a lease elsewhere, unless another process did since it was read.
+
+        :returns: the hold as it is now, or ``None``.
+        """
+        return await self._writes.call(holds.claim, self._now(), hold)
+
+    async def unhold(self, hold: Hold) -> bool:
+        """
+        Forget a lease elsewhere.
+
+        :returns: false if it was noted anew since it was read: it is needed again.
+        """
+        return await self._writes.call(holds.forget, hold)
 
     async def needed_holds(self) -> tuple[tuple[str, str, Digest], ...]:
         """

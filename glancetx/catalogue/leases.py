@@ -66,7 +66,7 @@ def holders(connection: Connection, now: datetime, image_id: str) -> tuple[str, 
 
 def give(connection: Connection, lease: Lease, digest: Digest, most: int) -> bool:
     """
-    Give a lease, or renew it.
+    Give a lease, or renew it. One of a time when nobody was asked is anyone's.
 
     :returns: whether it is new.
     :raises NoSuchImage: if there is no such image.
@@ -81,9 +81,10 @@ def give(connection: Connection, lease: Lease, digest: Digest, most: int) -> boo
         _require_room(connection, lease.image_id, most)
         connection.execute(_ADD, asdict(lease))
         return True
-    if row.project != lease.project:
+    if row.project not in (None, lease.project):
         raise Forbidden(f"the lease of holder {lease.holder} is another project's")
-    connection.execute(_RENEW, key | {"url": lease.url, "until": lease.until})
+    renewed = {"url": lease.url, "until": lease.until, "project": lease.project}
+    connection.execute(_RENEW.values(**renewed), key)
     return False
 
 
