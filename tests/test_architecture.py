@@ -27,7 +27,11 @@ SETUP = HOME / "setup.cfg"
 #: Where a process begins, or trial's.
 REACTOR_ROOMS = ["cli/running", "service", "testing/"]
 #: Distributions whose packages have other names.
-PACKAGES = {"prometheus-client": "prometheus_client", "zope.interface": "zope"}
+PACKAGES = {
+    "oslo.utils": "oslo_utils",
+    "prometheus-client": "prometheus_client",
+    "zope.interface": "zope",
+}
 
 
 @frozen

@@ -80,7 +80,7 @@ class UploadTests(ServerCase):
         for words, kind in (
             (("cloud.img",), "qcow2"),
             (("disk.img",), "raw"),
-            (("disk.img", "--disk-format", "iso"), "iso"),
+            (("disk.img", "--disk-format", "ploop"), "ploop"),
         ):
             done = await run_command(
                 *("upload", str(folder / words[0]), *words[1:], "--json"),

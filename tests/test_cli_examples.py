@@ -77,7 +77,8 @@ class ExampleTests(ServerCase):
 
     async def pair(self) -> tuple[str, str]:
         """A new golden image's id, and that of a difference to it."""
-        golden = await self.world.add(Path("golden.qcow2").read_bytes())
+        disk = Path("golden.qcow2").read_bytes()
+        golden = await self.world.add(disk, disk_format="qcow2")
         uri = self.world.uri(golden)
         data = Path("snap.qcow2").read_bytes()
         return golden, await self.zone.add(data, uri, disk_format="qcow2")

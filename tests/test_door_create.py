@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from uuid import uuid4
 
+from .disks import make_qcow2
 from .door import DATA, RAW, DoorCase
 
 
@@ -43,7 +44,8 @@ class CreateTests(DoorCase):
             "x-image-meta-NAME": 'Größe \N{SNOWMAN} \U0001f600 "quoted"',
             "X-Image-Meta-Property-Os-Type": "linux",
         }
-        reply = await self.zone.ask("POST", "/images", headers, DATA)
+        disk = make_qcow2(self.mktemp()).read_bytes()
+        reply = await self.zone.ask("POST", "/images", headers, disk)
         image = reply.json["image"]
         self.assertEqual(image["disk_format"], "qcow2")
         self.assertEqual(image["properties"], {"os_type": "linux"})

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from glancetx.config import load
 
+from .disks import make_qcow2
 from .pages import Example, matches, read_blocks, read_examples, run_examples
 from .servers import ServerCase
 
@@ -63,9 +64,8 @@ class ExampleTests(ServerCase):
         """
         (block,) = [text for text in read_blocks(README, "sh") if "curl" in text]
         folder = self.folder()
-        golden, snapshot = b"golden" * 1000, b"snapshot" * 1000
-        (folder / "golden.qcow2").write_bytes(golden)
-        (folder / "snapshot.qcow2").write_bytes(snapshot)
+        golden = make_qcow2(folder / "golden.qcow2", b"golden").read_bytes()
+        snapshot = make_qcow2(folder / "snapshot.qcow2", b"snapshot").read_bytes()
         [(_, output)] = await self.run_all([Example(f"set -e\n{block}", "")], folder)
         self.assertEqual((folder / "piece.qcow2").read_bytes(), snapshot, output)
         self.assertEqual((folder / "both").read_bytes(), snapshot + golden)

@@ -1,7 +1,7 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-Bytes on their way into a store: digested, measured, and kept whole or not at all.
+Bytes on their way into a store: digested, inspected, and kept whole or not at all.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from twisted.internet.defer import Deferred, succeed
 from txaio.tx import as_future
 
 from glancetx.errors import BadValue
-from glancetx.image import Digest
+from glancetx.image import Digest, Image
 from glancetx.interfaces import IPieceWriter
 from glancetx.streaming.digest import Digests, Hashing
+
+from .formats import INSPECT_BYTES, Inspection
 
 __all__ = ["Expected", "Received", "Source", "Uploads"]
 
@@ -58,44 +60,77 @@ class Expected:
 
 @frozen
 class Received:
-    """What was found while the bytes passed; ``checksum`` is their MD5, if made."""
+    """
+    What was found while the bytes passed.
+
+    :ivar checksum: their MD5, if it was made.
+    :ivar virtual_size: bytes of the disk that a machine sees, if that is known.
+    """
 
     size: int
     digest: Digest
     checksum: str | None
+    virtual_size: int | None = None
 
 
 class Uploads:
     """Moves bytes from sources to writers."""
 
-    def __init__(self, digests: Digests, algorithm: str, md5: bool) -> None:
+    def __init__(
+        self,
+        digests: Digests,
+        algorithm: str,
+        md5: bool,
+        inspect_bytes: int = INSPECT_BYTES,
+    ) -> None:
         """
         :param algorithm: of the main digest, by the name of ``hashlib``.
         :param md5: whether a checksum is made even if no client asks for one.
+        :param inspect_bytes: the most that is looked at to tell the format.
         """
         self._digests = digests
         self._algorithm = algorithm
         self._md5 = md5
+        self._inspect_bytes = inspect_bytes
 
     async def receive(
-        self, source: Source, writer: IPieceWriter, expected: Expected
+        self,
+        source: Source,
+        writer: IPieceWriter,
+        expected: Expected,
+        image: Image | None = None,
     ) -> Received:
         """
         Write everything that the source has; durable when this returns.
 
+        :param image: whose formats the bytes must be of; nothing is inspected without.
+        :raises WrongFormat: if they are not, before anything that follows is read.
         :raises BadValue: if the bytes are not what was expected.
         :raises BodyLost: if the source ends early.
         :raises StoreFull: if the store has no room.
         """
         hashing = self._start(expected)
-        size = await _copy(source, writer, hashing, expected)
+        inspection = self._inspect(image)
+        size = await _copy(source, writer, hashing, expected, inspection)
         values = await hashing.finish()
         _check(expected, size, values.get(MD5))
+        virtual_size = inspection.finish(size) if inspection else None
         await as_future(writer.finish)
         return Received(
             size=size,
             digest=Digest(self._algorithm, values[self._algorithm]),
             checksum=values[MD5] if self._md5 else None,
+            virtual_size=virtual_size,
+        )
+
+    def _inspect(self, image: Image | None) -> Inspection | None:
+        if image is None:
+            return None
+        return Inspection(
+            image.disk_format or "",
+            image.container_format or "",
+            bool(image.parents),
+            most=self._inspect_bytes,
         )
 
     def _start(self, expected: Expected) -> Hashing:
@@ -106,7 +141,11 @@ class Uploads:
 
 
 async def _copy(
-    source: Source, writer: IPieceWriter, hashing: Hashing, expected: Expected
+    source: Source,
+    writer: IPieceWriter,
+    hashing: Hashing,
+    expected: Expected,
+    inspection: Inspection | None,
 ) -> int:
     size = 0
     writing: Deferred[None] = succeed(None)
@@ -115,6 +154,8 @@ async def _copy(
             size += len(data)
             if expected.size is not None and size > expected.size:
                 raise BadValue("size", f"more than the {expected.size} bytes promised")
+            if inspection is not None:
+                inspection.eat(data)
             hashing.update(data)
             await writing
             writing = as_future(writer.write, data)
