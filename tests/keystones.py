@@ -15,6 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from glancetx.caller import Caller
+from glancetx.credentials import IdentityConfig
 from glancetx.errors import IdentityUnavailable, NotAuthenticated
 from glancetx.identity.keystone import Keystone
 from glancetx.interfaces import Credentials
@@ -48,8 +49,12 @@ class KeystoneCase(SynchronousTestCase):
 
     def make(self, limits: Limits | None = None, **config: Any) -> None:
         """Make :attr:`keystone`, one that has asked nothing."""
+        self.make_by(self.fake.config(**config), limits)
+
+    def make_by(self, config: IdentityConfig, limits: Limits | None = None) -> None:
+        """The same, by a whole configuration."""
         self.keystone = Keystone(
-            self.fake.config(**config),
+            config,
             _PeerAgent("Keystone", self.memory),
             self.clock,
             self.now,

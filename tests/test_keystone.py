@@ -7,7 +7,6 @@ Tests for :mod:`glancetx.identity.keystone`.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
@@ -64,17 +63,6 @@ class IdentifyTests(KeystoneCase):
         own = next(t for t in self.fake.tokens.values() if t.user == "glance")
         self.assertEqual(get.headers["x-auth-token"], own.text)
 
-    def test_by_password(self) -> None:
-        """
-        The server may be a user with a password.
-        """
-        self.keystone = self.keystone_of_user()
-        self.assertEqual(self.identify(self.fake.give()).user, "alice")
-
-    def keystone_of_user(self) -> Any:
-        self.make(**_differences(self.fake))
-        return self.keystone
-
     def test_urls(self) -> None:
         """
         Keystone's URL may end with its version, and may have a path.
@@ -127,23 +115,6 @@ class IdentifyTests(KeystoneCase):
             for _ in range(2):
                 failure = self.failureResultOf(self.ask(token), Forbidden)
                 self.assertIn("scoped to a project", str(failure.value))
-
-
-def _differences(fake: Any) -> dict[str, Any]:
-    """What a user's configuration has, and what it has not."""
-    given = fake.config_of_user()
-    return {
-        name: getattr(given, name)
-        for name in (
-            "application_credential_id",
-            "application_credential_secret",
-            "username",
-            "password",
-            "project_name",
-            "user_domain_name",
-            "project_domain_name",
-        )
-    }
 
 
 class CacheTests(KeystoneCase):
