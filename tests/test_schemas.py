@@ -243,7 +243,7 @@ class ValidateTests(SynchronousTestCase):
             ("member_create", {}, "member: must be given"),
             ("member_create", {"member": ""}, "member: must not be empty"),
             ("member_update", {"status": None}, "status: must be a text, not null"),
-            ("lease", {**LEASE, "seconds": 0}, "seconds: must be 1 or more, not 0"),
+            ("lease", {**LEASE, "seconds": 9}, "seconds: must be 60 or more, not 9"),
             ("lease", {**LEASE, "b": 1, "a": 1}, "a: is not known; there are digest, "),
             (
                 "lease",

@@ -376,7 +376,7 @@ REQUESTS: Mapping[str, Schema] = {
             "seconds": {
                 "type": "integer",
                 "description": "until it expires",
-                "minimum": 1,
+                "minimum": 60,
                 "maximum": 2**31 - 1,
             },
             "url": _text("Where the server is that holds it", 2048, minLength=1),
