@@ -34,6 +34,7 @@ from .v2.absent import Absent
 from .v2.files import FileRoutes
 from .v2.images import RecordRoutes
 from .v2.members import MemberRoutes
+from .v2.openapi import OpenApi
 from .v2.tags import TagRoutes
 
 __all__ = ["make_routes"]
@@ -73,6 +74,7 @@ def make_routes(
         MemberRoutes(sharing, limits),
         TagRoutes(images),
         StatusRoutes(metrics),
+        OpenApi(routes, own),
     ):
         for route in part.routes():
             routes.add(route)
