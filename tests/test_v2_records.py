@@ -280,7 +280,8 @@ class DraftTests(SynchronousTestCase):
                 self.refused({name: value}, BadValue).startswith(f"{name}: "), name
             )
         self.assertIn("tags", self.refused({"tags": "x"}, BadValue))
-        for document in (None, [], "x", 1):
+        documents: list[Any] = [None, [], "x", 1]
+        for document in documents:
             self.assertIn("body: ", self.refused(document, BadValue))
 
     def test_control(self) -> None:
