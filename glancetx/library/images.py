@@ -276,6 +276,7 @@ class Images:
     async def _store(
         self, caller: Caller, image_id: str, source: Source, expected: Expected
     ) -> Image:
+        expected = expected.bound_by(caller.grant)
         expected.check_length(source.length)
         image = await self._access.find(caller, image_id, "upload_image")
         _require_formats(image)

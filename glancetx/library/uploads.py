@@ -6,12 +6,14 @@ Bytes on their way into a store: digested, inspected, and kept whole or not at a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, succeed
 from txaio.tx import as_future
 
+from glancetx.caller import Grant
 from glancetx.errors import BadValue
 from glancetx.image import Digest, Image
 from glancetx.interfaces import IPieceWriter
@@ -43,10 +45,24 @@ class Source(Protocol):
 
 @frozen
 class Expected:
-    """What the client says of its bytes, ``None`` where it says nothing."""
+    """What is said of bytes that will come, ``None`` where nothing is said."""
 
     size: int | None = None
     checksum: str | None = None
+    digest: Digest | None = None
+
+    def bound_by(self, grant: Grant | None) -> Expected:
+        """
+        The same, and what the signed URL says by which they come.
+
+        :raises BadValue: if they differ.
+        """
+        if grant is None or grant.method != "PUT":
+            return self
+        if self.size not in (None, grant.size):
+            raise BadValue("size", f"the URL is signed for {grant.size} bytes")
+        algorithm, _, value = grant.digest.partition(":")
+        return evolve(self, size=grant.size, digest=Digest(algorithm, value))
 
     def check_length(self, length: int | None) -> None:
         """
@@ -113,7 +129,7 @@ class Uploads:
         inspection = self._inspect(image)
         size = await _copy(source, writer, hashing, expected, inspection)
         values = await hashing.finish()
-        _check(expected, size, values.get(MD5))
+        _check(expected, size, values)
         virtual_size = inspection.finish(size) if inspection else None
         await as_future(writer.finish)
         return Received(
@@ -137,6 +153,8 @@ class Uploads:
         wanted = {self._algorithm}
         if self._md5 or expected.checksum is not None:
             wanted.add(MD5)
+        if expected.digest is not None:
+            wanted.add(expected.digest.algorithm)
         return self._digests.start(*sorted(wanted))
 
 
@@ -175,10 +193,17 @@ async def _settled(writing: Deferred[None]) -> None:
     await done
 
 
-def _check(expected: Expected, size: int, checksum: str | None) -> None:
+def _check(expected: Expected, size: int, values: Mapping[str, str]) -> None:
     if expected.size not in (None, size):
         raise BadValue("size", f"{expected.size} was promised, {size} bytes came")
-    if expected.checksum not in (None, checksum):
+    if expected.checksum not in (None, values.get(MD5)):
         raise BadValue(
-            "checksum", f"{expected.checksum} was promised, the MD5 is {checksum}"
+            "checksum", f"{expected.checksum} was promised, the MD5 is {values[MD5]}"
+        )
+    promised = expected.digest
+    if promised is not None and values[promised.algorithm] != promised.value:
+        raise BadValue(
+            "digest",
+            f"the URL is signed for {promised.algorithm} {promised.value}, the bytes "
+            f"have {values[promised.algorithm]}",
         )
