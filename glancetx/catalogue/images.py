@@ -11,18 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from itertools import groupby
-from typing import Any
 
 from attrs import evolve
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 
 from glancetx.errors import BadValue, ImageExists, ImageInUse, NoSuchImage, WrongState
-from glancetx.image import Digest, Image, Location, Pin, Status, Visibility
+from glancetx.image import Image, Pin, Status
 
 from . import leases
+from .records import PIN, WHOLE, changing, described, image_of, pin_of, pin_rows
 from .schema import LARGEST, ids, images, intents, pins, properties, tags
 
 __all__ = [
@@ -36,25 +35,15 @@ __all__ = [
     "save",
 ]
 
-_FIND = select(images).where(images.c.id == bindparam("image_id"))
-_LOCK = _FIND.with_for_update()
+_FIND = WHOLE.where(images.c.id == bindparam("image_id"))
+_FIND_ALL = WHOLE.where(images.c.id.in_(bindparam("image_ids", expanding=True)))
+_LOCK = _FIND.with_for_update(of=images)
 _LOCK_ACTIVE = (
     select(images.c.id)
     .where(images.c.id == bindparam("image_id"))
     .where(images.c.status == Status.ACTIVE.value)
     .with_for_update(read=True)
 )
-_PROPERTIES = (
-    select(properties)
-    .where(properties.c.image_id.in_(bindparam("image_ids", expanding=True)))
-    .order_by(properties.c.image_id, properties.c.name)
-)
-_PINS = (
-    select(pins)
-    .where(pins.c.image_id.in_(bindparam("image_ids", expanding=True)))
-    .order_by(pins.c.image_id, pins.c.depth)
-)
-_TAGS = select(tags).where(tags.c.image_id.in_(bindparam("image_ids", expanding=True)))
 _CHILDREN = (
     select(pins.c.image_id)
     .where(pins.c.parent_id == bindparam("parent"), pins.c.origin.is_(None))
@@ -75,7 +64,7 @@ _PINNED = (
     .limit(1)
 )
 _CHAIN = (
-    select(pins)
+    select(*PIN)
     .where(pins.c.image_id == bindparam("child"), pins.c.depth >= bindparam("begin"))
     .order_by(pins.c.depth)
 )
@@ -124,38 +113,16 @@ def find(connection: Connection, image_id: str, lock: bool = False) -> Image:
     row = connection.execute(statement, {"image_id": image_id}).one_or_none()
     if row is None:
         raise NoSuchImage(image_id)
-    return load(connection, [row])[0]
+    return image_of(row)
 
 
-def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Image]:
-    """The images whose rows these are, in the same order, with their chains."""
-    if not rows:
+def load(connection: Connection, image_ids: Sequence[str]) -> list[Image]:
+    """Images that are there, in the order of their ids."""
+    if not image_ids:
         return []
-    which = {"image_ids": [row.id for row in rows]}
-    theirs = {
-        image_id: {row.name: row.value for row in found}
-        for image_id, found in groupby(
-            connection.execute(_PROPERTIES, which).all(), lambda row: row.image_id
-        )
-    }
-    labels: dict[str, set[str]] = {}
-    for image_id, tag in connection.execute(_TAGS, which).all():
-        labels.setdefault(image_id, set()).add(tag)
-    chains = {
-        image_id: tuple(map(_pin, found))
-        for image_id, found in groupby(
-            connection.execute(_PINS, which).all(), lambda row: row.image_id
-        )
-    }
-    return [
-        _image(
-            row,
-            theirs.get(row.id, {}),
-            frozenset(labels.get(row.id, ())),
-            chains.get(row.id, ()),
-        )
-        for row in rows
-    ]
+    rows = connection.execute(_FIND_ALL, {"image_ids": image_ids}).all()
+    found = {row.id: image_of(row) for row in rows}
+    return [found[image_id] for image_id in image_ids]
 
 
 def add(connection: Connection, image: Image) -> None:
@@ -178,16 +145,16 @@ def add(connection: Connection, image: Image) -> None:
     except IntegrityError:
         raise ImageExists(image.id) from None
     made = {"id": image.id, "created_at": image.created_at}
-    connection.execute(_ADD, made | _described(image) | _changing(image))
+    connection.execute(_ADD, made | described(image) | changing(image))
     _add_properties(connection, image.id, image.properties.items())
     _add_tags(connection, image.id, image.tags)
     if image.parents:
-        connection.execute(_ADD_PINS, _pin_rows(image))
+        connection.execute(_ADD_PINS, pin_rows(image))
 
 
 def save(connection: Connection, image: Image) -> None:
     """Keep what the state machine of :mod:`glancetx.image` made of a locked image."""
-    connection.execute(_SAVE, {"image_id": image.id} | _changing(image))
+    connection.execute(_SAVE, {"image_id": image.id} | changing(image))
 
 
 def change(
@@ -214,7 +181,7 @@ def change(
     ):
         raise WrongState(image_id, old.status, "in a state that leads there")
     _require_numbers(new)
-    connection.execute(_SAVE, {"image_id": image_id} | _described(new) | _changing(new))
+    connection.execute(_SAVE, {"image_id": image_id} | described(new) | changing(new))
     _save_properties(connection, old, new)
     _save_tags(connection, old, new)
     return new
@@ -281,7 +248,7 @@ def known_chain(
     if pinned is None:
         return None
     rest = {"child": pinned.image_id, "begin": pinned.depth}
-    return tuple(map(_pin, connection.execute(_CHAIN, rest).all()))
+    return tuple(map(pin_of, connection.execute(_CHAIN, rest).all()))
 
 
 def _nearest(connection: Connection, image_id: str) -> tuple[str, ...]:
@@ -331,108 +298,3 @@ def _require_active(connection: Connection, image_id: str) -> None:
     found = connection.execute(_LOCK_ACTIVE, {"image_id": image_id}).one_or_none()
     if found is None:
         raise BadValue("parent_id", f"image {image_id} is not here, or not active")
-
-
-def _image(
-    row: Row[Any],
-    theirs: dict[str, str],
-    labels: frozenset[str],
-    chain: tuple[Pin, ...],
-) -> Image:
-    return Image(
-        id=row.id,
-        status=Status(row.status),
-        visibility=Visibility(row.visibility),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        name=row.name,
-        disk_format=row.disk_format,
-        container_format=row.container_format,
-        min_disk=row.min_disk,
-        min_ram=row.min_ram,
-        properties=theirs,
-        parents=chain,
-        size=row.size,
-        virtual_size=row.virtual_size,
-        checksum=row.checksum,
-        digest=_digest(row),
-        location=None if row.store is None else Location(row.store, row.key),
-        stored_at=row.stored_at,
-        owner=row.owner,
-        protected=row.protected,
-        hidden=row.hidden,
-        tags=labels,
-    )
-
-
-def _digest(row: Row[Any]) -> Digest | None:
-    if row.digest_algorithm is None:
-        return None
-    return Digest(row.digest_algorithm, row.digest_value)
-
-
-def _described(image: Image) -> dict[str, Any]:
-    return {
-        "visibility": image.visibility.value,
-        "owner": image.owner,
-        "protected": image.protected,
-        "hidden": image.hidden,
-        "name": image.name,
-        "disk_format": image.disk_format,
-        "container_format": image.container_format,
-        "min_disk": image.min_disk,
-        "min_ram": image.min_ram,
-    }
-
-
-def _changing(image: Image) -> dict[str, Any]:
-    return {
-        "status": image.status.value,
-        "updated_at": image.updated_at,
-        "size": image.size,
-        "virtual_size": image.virtual_size,
-        "checksum": image.checksum,
-        "digest_algorithm": image.digest and image.digest.algorithm,
-        "digest_value": image.digest and image.digest.value,
-        "store": image.location and image.location.store,
-        "key": image.location and image.location.key,
-        "stored_at": image.stored_at,
-    }
-
-
-def _pin(row: Row[Any]) -> Pin:
-    return Pin(
-        origin=row.origin,
-        image_id=row.parent_id,
-        path=row.path,
-        name=row.name,
-        disk_format=row.disk_format,
-        size=row.size,
-        virtual_size=row.virtual_size,
-        checksum=row.checksum,
-        digest=Digest(row.digest_algorithm, row.digest_value),
-        visibility=Visibility(row.visibility),
-        anonymous=row.anonymous,
-    )
-
-
-def _pin_rows(image: Image) -> list[dict[str, Any]]:
-    return [
-        {
-            "image_id": image.id,
-            "depth": depth,
-            "origin": pin.origin,
-            "parent_id": pin.image_id,
-            "path": pin.path,
-            "name": pin.name,
-            "disk_format": pin.disk_format,
-            "size": pin.size,
-            "virtual_size": pin.virtual_size,
-            "checksum": pin.checksum,
-            "digest_algorithm": pin.digest.algorithm,
-            "digest_value": pin.digest.value,
-            "visibility": pin.visibility.value,
-            "anonymous": pin.anonymous,
-        }
-        for depth, pin in enumerate(image.parents, start=1)
-    ]

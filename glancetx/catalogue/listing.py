@@ -17,7 +17,6 @@ from sqlalchemy import (
     ColumnElement,
     CompoundSelect,
     Connection,
-    Row,
     Select,
     Table,
     exists,
@@ -71,22 +70,23 @@ def list_images(connection: Connection, query: Query) -> list[Image]:
     :raises BadValue: if the marker is no image that who asks can see.
     """
     keys = keys_of(query)
-    rows: list[Row[Any]] = []
+    found: list[str] = []
     for begin in _beginnings(connection, query, keys):
-        room = query.limit - len(rows)
+        room = query.limit - len(found)
         if room <= 0:
             break
         page = page_of(query, keys, begin)
         if page is not None:
-            rows += connection.execute(page.limit(room)).all()
-    return load(connection, rows)
+            found += connection.execute(page.limit(room)).scalars()
+    return load(connection, found)
 
 
 def page_of(
     query: Query, keys: Sequence[Key], begin: Condition
 ) -> CompoundSelect[Any] | None:
     """
-    The statement that finds what a query asks for, or ``None`` if it asks for nothing.
+    The statement that finds the ids of what a query asks for, or ``None`` if it asks
+    for nothing.
 
     It is a merge of views, each read in the order of the list.
 
@@ -96,13 +96,16 @@ def page_of(
     views = views_of(query, _lead(query, keys))
     if not views:
         return None
-    parts = [_part(view, conditions) for view in views]
+    parts = [_part(view, keys, conditions) for view in views]
     return union_all(*parts).order_by(*(key.order for key in keys))
 
 
-def _part(view: View, conditions: Sequence[Condition]) -> Select[Any]:
+def _part(
+    view: View, keys: Sequence[Key], conditions: Sequence[Condition]
+) -> Select[Any]:
+    columns = [images.c[key.name] for key in reversed(keys)]
     hint = f"INDEXED BY {view.index}"
-    part = select(images).with_hint(images, hint, "sqlite")
+    part = select(*columns).with_hint(images, hint, "sqlite")
     return part.where(view.condition, *conditions)
 
 
