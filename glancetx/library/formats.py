@@ -102,10 +102,9 @@ class Inspection:
         """Hand on a window, and take note of the next one that is asked for."""
         given, self._wanted = self._wanted, None
         self._window = bytearray()
-        began = self._clock()
         try:
             with _no_collection():
-                wanted = self._reading.send(data)
+                wanted = self._send(data)
         except StopIteration as done:
             self._virtual_size = self._checked(done.value)
             return
@@ -113,10 +112,15 @@ class Inspection:
             raise
         except Exception:  # whatever the parsers make of what they are not made for
             raise self._refused("cannot be read") from None
-        finally:
-            self._seconds += self._clock() - began
         self._require_order(given, wanted)
         self._wanted = wanted
+
+    def _send(self, data: bytes) -> Window:
+        began = self._clock()
+        try:
+            return self._reading.send(data)
+        finally:
+            self._seconds += self._clock() - began
 
     def _require_order(self, given: Window | None, wanted: Window) -> None:
         """
