@@ -31,6 +31,10 @@ __all__ = ["BUSY_SECONDS", "as_fact", "find_damage", "make_engine", "sqlite_file
 BUSY_SECONDS = 10.0
 
 
+#: What a connection keeps of the file, at most, in KiB: a page of a list lies about.
+_CACHE = "PRAGMA cache_size=-8192"
+
+
 class _Compiler(SQLiteCompiler):
     """Writes hints out, such as ``INDEXED BY``; SQLAlchemy drops them for SQLite."""
 
@@ -95,7 +99,7 @@ def _keep_sqlite_rules(engine: Engine, writes: bool) -> None:
     The driver's own idea of when to begin is switched off ("Serializable isolation
     / Savepoints / Transactional DDL" in SQLAlchemy's page on pysqlite).
     """
-    rules = ["PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON"]
+    rules = ["PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON", _CACHE]
     rules.append("PRAGMA journal_mode=WAL" if writes else "PRAGMA query_only=ON")
 
     @event.listens_for(engine, "connect")

@@ -9,13 +9,15 @@ their own for each would take most of the time that looking an image up takes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import JSON, Column, Row, ScalarSelect, Table, select
+from sqlalchemy import Column, Dialect, Row, ScalarSelect, Table, Text, select
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
+from sqlalchemy.types import TypeDecorator
 
 from glancetx.image import Digest, Image, Location, Pin, Status, Visibility
 
@@ -24,11 +26,23 @@ from .schema import images, pins, properties, tags
 __all__ = ["PIN", "WHOLE", "changing", "described", "image_of", "pin_of", "pin_rows"]
 
 
+class _Parsed(TypeDecorator[Any]):
+    """JSON that some drivers leave to us; ``None`` is an empty list."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:
+        if value is None or value == "[]":
+            return []
+        return json.loads(value) if isinstance(value, str) else value
+
+
 class _Lists(GenericFunction[Any]):
     """All rows that a select finds, each a list of values, as one list."""
 
     name = "lists"
-    type = JSON()
+    type = _Parsed()
     inherit_cache = True
 
 
@@ -72,36 +86,24 @@ WHOLE = select(
     images,
     _side(properties, properties.c.name, properties.c.value).label("properties"),
     _side(tags, tags.c.tag).label("tags"),
-    _side(pins, *PIN).label("pins"),
+    _side(pins, *PIN).label("parents"),
 )
+_NAMES = tuple(column.name for column in WHOLE.selected_columns)
 
 
 def image_of(row: Row[Any]) -> Image:
     """An image of a row of :data:`WHOLE`."""
-    return Image(
-        id=row.id,
-        status=Status(row.status),
-        visibility=Visibility(row.visibility),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        name=row.name,
-        disk_format=row.disk_format,
-        container_format=row.container_format,
-        min_disk=row.min_disk,
-        min_ram=row.min_ram,
-        properties=dict(sorted(row.properties or ())),
-        parents=tuple(map(pin_of, sorted(row.pins or ()))),
-        size=row.size,
-        virtual_size=row.virtual_size,
-        checksum=row.checksum,
-        digest=_digest(row.digest_algorithm, row.digest_value),
-        location=None if row.store is None else Location(row.store, row.key),
-        stored_at=row.stored_at,
-        owner=row.owner,
-        protected=row.protected,
-        hidden=row.hidden,
-        tags=frozenset(tag for (tag,) in row.tags or ()),
-    )
+    facts = dict(zip(_NAMES, row, strict=True))
+    store, key = facts.pop("store"), facts.pop("key")
+    algorithm, value = facts.pop("digest_algorithm"), facts.pop("digest_value")
+    facts["status"] = Status(facts["status"])
+    facts["visibility"] = Visibility(facts["visibility"])
+    facts["digest"] = None if value is None else Digest(algorithm, value)
+    facts["location"] = None if key is None else Location(store, key)
+    facts["properties"] = dict(sorted(facts["properties"]))
+    facts["tags"] = frozenset(tag for (tag,) in facts["tags"])
+    facts["parents"] = tuple(map(pin_of, sorted(facts["parents"])))
+    return Image(**facts)
 
 
 def pin_of(values: Sequence[Any]) -> Pin:
@@ -175,9 +177,3 @@ def pin_rows(image: Image) -> list[dict[str, Any]]:
         }
         for depth, pin in enumerate(image.parents, start=1)
     ]
-
-
-def _digest(algorithm: str | None, value: str | None) -> Digest | None:
-    if algorithm is None or value is None:
-        return None
-    return Digest(algorithm, value)
