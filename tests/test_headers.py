@@ -381,11 +381,11 @@ class VmdkTests(InspectionCase):
 
     def test_long(self) -> None:
         """
-        Nobody's descriptor is longer than 64 KiB.
+        Nobody's descriptor is longer than 32 KiB.
         """
-        disk = vmdk_disk(sectors=128)
+        disk = vmdk_disk(sectors=64)
         self.assert_refused(disk, "vmdk", "too large")
-        self.assertEqual(inspect(vmdk_disk(sectors=127), "vmdk"), GIB)
+        self.assertEqual(inspect(vmdk_disk(sectors=63), "vmdk"), GIB)
 
     def test_versions(self) -> None:
         """

@@ -332,7 +332,7 @@ def _vhdx_entry(
 
 _SPARSE = struct.Struct("<4sIIQQQQIQQ")
 _AT_END = 2**64 - 1
-_LONGEST = 64 * KIB
+_LONGEST = 32 * KIB
 
 
 def _read_vmdk(head: bytes, has_parent: bool) -> Reading:
