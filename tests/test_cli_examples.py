@@ -12,12 +12,15 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 from twisted.trial.unittest import SkipTest
 
 from glancetx.cli.main import command
+from glancetx.identity.keyfile import add_key
+from glancetx.identity.tokenfile import add_token
 
 from .commands import Outcome, run_command, run_process
 from .disks import make_qcow2
@@ -66,6 +69,8 @@ class ExampleTests(ServerCase):
             f'[stores.main]\nbackend = "filesystem"\n'
             f'path = "{self.zone.folder}/pieces"\n'
         )
+        add_key("keys.toml")
+        self.add_token()
         environment = {**os.environ, "GLANCETX_SERVER": self.zone.url}
         self.patch(os, "environ", environment)
 
@@ -82,6 +87,11 @@ class ExampleTests(ServerCase):
         uri = self.world.uri(golden)
         data = Path("snap.qcow2").read_bytes()
         return golden, await self.zone.add(data, uri, disk_format="qcow2")
+
+    def add_token(self) -> str:
+        """A new token's id."""
+        now = datetime.now(UTC)
+        return add_token("tokens.toml", "bob", "demo", ("reader",), None, now).token.id
 
     async def test_help(self) -> None:
         """
@@ -105,6 +115,8 @@ class ExampleTests(ServerCase):
             line = line.replace("ID ID", f"{snapshot} {(await self.pair())[1]}")
         if "--parent ID" in line:
             line = line.replace("--parent ID", f"--parent {snapshot}")
+        if "TOKEN_ID" in line:
+            line = line.replace("TOKEN_ID", self.add_token())
         line = re.sub(r"\bID\b", snapshot, line)
         line = line.replace("FOLDER", f"folder-{snapshot}")
         done = await self.execute(line)

@@ -6,7 +6,7 @@ What went wrong, for a person who wants to go on, and for a script.
 
 from __future__ import annotations
 
-from glancetx.client import NotTrusted
+from glancetx.client import NotTrusted, ServerRefused
 from glancetx.errors import (
     GlancetxError,
     NoSuchImage,
@@ -23,6 +23,8 @@ FAILED = 1
 UNREACHABLE = 3
 CORRUPT = 4
 INTERRUPTED = 130
+
+UNAUTHORIZED = 401
 
 
 class Failed(GlancetxError):
@@ -45,6 +47,10 @@ def explain(error: BaseException, settings: Settings) -> str:
         return f"{text} on {settings.server}"
     if isinstance(error, NotTrusted):
         return f"{text}; if you do, add --trust with the beginning of that URI"
+    if isinstance(error, ServerRefused) and error.status == UNAUTHORIZED:
+        if settings.token is None:
+            text += "; show a token with --token-file FILE, or in $GLANCETX_TOKEN"
+        return text
     if isinstance(error, OriginUnavailable):
         text = f"{error.origin} cannot be asked: {error.reason}"
         if settings.server == error.origin == DEFAULT_SERVER:

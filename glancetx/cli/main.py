@@ -26,6 +26,8 @@ COMMANDS = {
     "chain": "looking:chain",
     "restore": "restore:restore",
     "delete": "delete:delete",
+    "sign": "sign:sign",
+    "token": "token:token",
     "scrub": "upkeep:scrub",
     "db": "upkeep:db",
 }

@@ -54,7 +54,7 @@ async def attempt(reactor: Any, settings: Settings, work: Work) -> int:
     """
     console = Console(settings)
     try:
-        async with ImageClient(reactor, settings.server, settings.trusted) as client:
+        async with ImageClient(reactor, settings.home, settings.trusted) as client:
             await work(Session(reactor, settings, console, client))
     except BrokenPipeError:
         return FAILED  # whoever read our output has gone; nobody is there to tell

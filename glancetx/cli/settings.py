@@ -6,19 +6,23 @@ What every command is told: which servers, and how to speak.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TextIO, TypeAlias
 
 import click
-from attrs import Factory, define
+from attrs import Factory, define, field
 
+from glancetx.client import Server
 from glancetx.errors import BadValue
+from glancetx.private import read_secret
 from glancetx.uris import is_image_id, parse_base
 
 __all__ = ["IMAGE", "Settings", "Work", "common", "examples", "local", "pairs", "whole"]
 
 DEFAULT_SERVER = "http://127.0.0.1:9292"
+TOKEN = "GLANCETX_TOKEN"
 
 Decorator: TypeAlias = Callable[[Any], Any]
 
@@ -31,6 +35,7 @@ class Settings:
     """
     Where a command looks, and how it speaks.
 
+    :ivar token: shown to the server, and to none of those that are trusted.
     :ivar as_json: results are JSON.
     :ivar progress: show bars; ``None`` shows them on a terminal only.
     :ivar start: runs a command's work to its end.
@@ -38,11 +43,18 @@ class Settings:
 
     start: Callable[[Settings, Work], None]
     server: str = DEFAULT_SERVER
+    token: str | None = field(default=None, repr=False)
     trusted: tuple[str, ...] = ()
     as_json: bool = False
     progress: bool | None = None
     out: TextIO = Factory(lambda: sys.stdout)
     err: TextIO = Factory(lambda: sys.stderr)
+
+    @property
+    def home(self) -> Server:
+        """The server, and what it is shown with each request."""
+        headers = {} if self.token is None else {"X-Auth-Token": self.token}
+        return Server(self.server, headers)
 
     def run(self, work: Work) -> None:
         """Do a command's work, to its end."""
@@ -58,6 +70,25 @@ def _settings(ctx: click.Context) -> Settings:
 def _server(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if value is not None:
         _settings(ctx).server = _checked(value)
+
+
+def _token_file(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        try:
+            _settings(ctx).token = read_secret(value)
+        except ValueError as error:
+            raise click.BadParameter(f"{value}: {error}") from None
+
+
+def _token_file_or_variable(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> None:
+    token = os.environ.get(TOKEN)
+    if value is None and token:
+        if not (token.isascii() and token.isprintable() and " " not in token):
+            raise click.BadParameter(f"${TOKEN} is no token: it must be ASCII")
+        _settings(ctx).token = token
+    _token_file(ctx, param, value)
 
 
 def _trust(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> None:
@@ -86,6 +117,18 @@ def _server_option(envvar: str | None) -> Decorator:
         expose_value=False,
         callback=_server,
         help=f"The image server.  [default: $GLANCETX_SERVER, or {DEFAULT_SERVER}]",
+    )
+
+
+def _token_option(callback: Callable[..., None]) -> Decorator:
+    """:param callback: the group's one looks into the environment as well."""
+    return click.option(
+        "--token-file",
+        metavar="FILE",
+        expose_value=False,
+        callback=callback,
+        help="A file with a token for --server, and for no other server.  "
+        f"[default: ${TOKEN}, which is the token itself]",
     )
 
 
@@ -125,16 +168,16 @@ def _progress_option(envvar: str | None) -> Decorator:
 def whole(group: Any) -> Any:
     """Give the group of all commands their options."""
     server = _server_option("GLANCETX_SERVER")
+    token = _token_option(_token_file_or_variable)
     progress = _progress_option("GLANCETX_PROGRESS")
-    return _with_options(group, server, _trust_option, _json_option, progress)
+    return _with_options(group, server, token, _trust_option, _json_option, progress)
 
 
 def common(command: Any) -> Any:
     """Give a command that asks servers its options, and the settings they make."""
-    server, progress = _server_option(None), _progress_option(None)
-    return _with_options(
-        click.pass_obj(command), server, _trust_option, _json_option, progress
-    )
+    server, token = _server_option(None), _token_option(_token_file)
+    more = (_trust_option, _json_option, _progress_option(None))
+    return _with_options(click.pass_obj(command), server, token, *more)
 
 
 def local(command: Any) -> Any:

@@ -49,9 +49,10 @@ class ImageClient:
     Talks to one image server, and reads from the others that it is told to trust.
 
     Images are named by an id, which is one of the server's, or by a URI of any of
-    the trusted servers. Use it as an async context manager, or close it. Every
-    method raises :class:`OriginUnavailable` if a server cannot be reached or is lost
-    on the way, and :class:`ServerRefused` with the server's sentence if it refuses.
+    the trusted servers; a signed URL will do for an image's own piece. Use it as an
+    async context manager, or close it. Every method raises
+    :class:`OriginUnavailable` if a server cannot be reached or is lost on the way,
+    and :class:`ServerRefused` with the server's sentence if it refuses.
     """
 
     def __init__(
@@ -223,11 +224,11 @@ class ImageClient:
         :raises NoSuchImage: if it does not know it.
         :raises NotTrusted: if it is on a server that we were not told to trust.
         """
-        return await self._directory.head(*self._directory.locate(image))
+        return await self._directory.head(self._directory.locate(image))
 
     async def chain(self, image: str) -> Manifest:
         """The image and its parents, child first; raises as :meth:`head_image`."""
-        return await self._directory.chain(*self._directory.locate(image))
+        return await self._directory.chain(self._directory.locate(image))
 
     async def delete_image(self, image: str) -> None:
         """
@@ -235,8 +236,9 @@ class ImageClient:
 
         :raises ServerRefused: e.g. because other images are differences to it.
         """
-        connection, image_id = self._directory.locate(image)
-        await about(image_id, connection.ask("DELETE", f"/images/{image_id}"))
+        place = self._directory.locate(image)
+        asked = place.connection.ask("DELETE", place.path + place.query)
+        await about(place.image_id, asked)
 
     async def list_images(
         self, filters: Mapping[str, Any] | None = None, page: int = 100

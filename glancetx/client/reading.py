@@ -19,9 +19,8 @@ from glancetx.streaming.relay import RemotePiece
 from glancetx.streaming.segments import Segments, Slice
 from glancetx.streaming.verify import Check
 
-from .directory import Directory
+from .directory import Directory, Place
 from .records import ImageRecord, Manifest
-from .servers import Connection
 
 __all__ = ["Reader"]
 
@@ -42,16 +41,14 @@ class Reader:
 
     async def play_piece(self, image: str, consumer: IConsumer, start: int) -> None:
         """The image's own piece, from byte ``start``."""
-        connection, image_id = self.directory.locate(image)
-        record = await self.directory.head(connection, image_id)
-        piece = self._own(connection, record)
+        place = self.directory.locate(image)
+        piece = self._own(place, await self.directory.head(place))
         await piece.produce(consumer, start, piece.size)
 
     async def play_joined(self, image: str, consumer: IConsumer, start: int) -> None:
         """The whole chain, joined by the image's server."""
-        connection, image_id = self.directory.locate(image)
-        manifest = await self.directory.chain(connection, image_id)
-        piece = self._joined(connection, image_id, manifest)
+        place = self.directory.locate(image)
+        piece = self._joined(place, await self.directory.chain(place))
         await piece.produce(consumer, start, piece.size)
 
     async def play_followed(self, image: str, consumer: IConsumer, start: int) -> None:
@@ -73,9 +70,9 @@ class Reader:
         pieces: dict[str, RemotePiece] = {}
         following: str | None = image
         while following is not None:
-            connection, image_id = self.directory.locate(following)
-            record = await self.directory.head(connection, image_id)
-            piece = self._own(connection, record)
+            place = self.directory.locate(following)
+            record = await self.directory.head(place)
+            piece = self._own(place, record)
             if piece.name in pieces:
                 raise BadValue("parent_id", f"{piece.name} is a parent of itself")
             if len(pieces) == self.limits.chain_depth:
@@ -86,37 +83,34 @@ class Reader:
             following = record.parent
         return list(pieces.values())
 
-    def _own(self, connection: Connection, record: ImageRecord) -> RemotePiece:
+    def _own(self, place: Place, record: ImageRecord) -> RemotePiece:
         if record.size is None or record.digest is None:
             raise WrongState(record.id, record.status, Status.ACTIVE)
         etag = own_etag(record.digest)
         checks = [Check(0, record.size, record.digest)]
-        path = f"/images/{record.id}"
-        return self._piece(connection, path, record.size, checks, etag)
+        return self._piece(place, "", record.size, checks, etag)
 
-    def _joined(
-        self, connection: Connection, image_id: str, manifest: Manifest
-    ) -> RemotePiece:
+    def _joined(self, place: Place, manifest: Manifest) -> RemotePiece:
         checks = [
             Check(piece.offset, piece.stop, piece.digest)
             for piece in manifest.pieces
             if piece.size
         ]
-        path = f"/images/{image_id}/stream"
-        return self._piece(connection, path, manifest.size, checks, None)
+        return self._piece(place, "/stream", manifest.size, checks, None)
 
     def _piece(
         self,
-        connection: Connection,
-        path: str,
+        place: Place,
+        layout: str,
         size: int,
         checks: list[Check],
         etag: bytes | None,
     ) -> RemotePiece:
+        path = place.path + layout
         return RemotePiece(
-            connection.url + path,
+            place.connection.url + path,
             size,
-            connection.asker(path, size, etag),
+            place.connection.asker(path + place.query, size, etag),
             self.digests,
             self.clock,
             checks=checks,
