@@ -27,6 +27,7 @@ from .library.access import Access
 from .library.chains import Chains
 from .library.changes import Changes
 from .library.images import Images
+from .library.leases import Leases
 from .library.presence import Presence, lock_folder
 from .library.sharing import Sharing
 from .library.uploads import Uploads
@@ -102,10 +103,11 @@ def compose(config: Config, reactor: Any) -> Parts:
         catalogue, stores, origins, chains, uploads, presence, access, changes, utcnow
     )
     sharing = Sharing(access, catalogue, limits, utcnow)
+    leases = Leases(access, catalogue, limits, utcnow)
     player = Player(reactor, files)
     signatures = Signatures(config.identity.signing_keys_file, utcnow)
     resource, routes = make_routes(
-        images, sharing, own, player, identity, signatures, limits, metrics
+        images, sharing, leases, own, player, identity, signatures, limits, metrics
     )
     site = Site(
         resource,

@@ -50,6 +50,10 @@ class PageTests(SynchronousTestCase):
     if not PAGE.is_file():
         skip = f"there is no {PAGE}"
 
+    def named(self, path: str) -> str:
+        """A path as the page has it."""
+        return path.replace("<image_id>", "ID").replace("<holder>", "HOLDER")
+
     def column(self, header: str, number: int = 0) -> list[str]:
         """The names in one column of a table."""
         rows = read_table(PAGE, header)
@@ -68,6 +72,7 @@ class PageTests(SynchronousTestCase):
         resource, _ = make_routes(
             images=nothing,
             sharing=nothing,
+            leases=nothing,
             own=names,
             player=nothing,
             identity=Nobody(),
@@ -76,7 +81,7 @@ class PageTests(SynchronousTestCase):
             metrics=Metrics(),
         )
         routes = {
-            (method, rule.rule.replace("<image_id>", "ID"))
+            (method, self.named(rule.rule))
             for rule in cast(Any, resource)._app.url_map.iter_rules()
             for method in rule.methods - {"HEAD"}
         }

@@ -42,6 +42,7 @@ class DocumentCase(SynchronousTestCase):
         resource, self.routes = make_routes(
             images=nothing,
             sharing=nothing,
+            leases=nothing,
             own=Names(URL),
             player=nothing,
             identity=Nobody(),

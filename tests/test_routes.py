@@ -6,6 +6,7 @@ That every route says by which rule it is judged, and is judged by that rule.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any, cast
 
@@ -42,6 +43,14 @@ VARIABLES = {
     "tag": "x",
     "holder": "11111111-1111-4111-8111-111111111111",
 }
+LEASE = {
+    "digest": {
+        "algorithm": "sha256",
+        "value": hashlib.sha256(b"bytes").hexdigest(),
+    },
+    "seconds": 60,
+    "url": "http://zone.example.com",
+}
 
 
 @frozen
@@ -67,6 +76,7 @@ SENT = {
         PATCH, [{"op": "replace", "path": "/name", "value": "other"}]
     ),
     ("PUT", "/v2/images/<image_id>/file"): Sent(OCTETS, b"bytes", queued=True),
+    ("PUT", "/images/<image_id>/leases/<holder>"): Sent(JSON, LEASE),
     ("POST", "/v2/images/<image_id>/members"): Sent(JSON, {"member": "delta"}),
     ("PUT", "/v2/images/<image_id>/members/<project>"): Sent(
         JSON, {"status": "accepted"}
@@ -147,7 +157,10 @@ class RouteTests(ServerCase):
         await ask("POST", f"{path}/members", JSON, b'{"member": "beta"}')
         for name, value in VARIABLES.items():
             route = evolve(route, path=route.path.replace(f"<{name}>", value))
-        return route.path.replace("<image_id>", image_id)
+        found = route.path.replace("<image_id>", image_id)
+        if VARIABLES["holder"] in found:
+            await ask("PUT", found, JSON, json.dumps(LEASE).encode())
+        return found
 
     async def send(self, route: Route, path: str) -> Reply:
         """A request that a route takes."""

@@ -78,6 +78,12 @@ class Access:
                 f"image {image.id} is deactivated; only admins may read its bytes"
             )
 
+    async def require_reader(self, caller: Caller, image: Image) -> None:
+        """:raises Forbidden: if he may not read the bytes, were the image active."""
+        target = await self._target(caller, image)
+        if not self._any(READ_BY, caller, target):
+            self.require(READ_BY[0], caller, target)
+
     def _any(self, rules: tuple[str, ...], caller: Caller, target: Target) -> bool:
         return any(self._policy.allows(rule, caller, target) for rule in rules)
 

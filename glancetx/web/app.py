@@ -16,6 +16,7 @@ from twisted.web.iweb import IRequest
 from glancetx.identity.signatures import Signatures
 from glancetx.interfaces import IIdentity
 from glancetx.library.images import Images
+from glancetx.library.leases import Leases
 from glancetx.library.sharing import Sharing
 from glancetx.limits import Limits
 from glancetx.metrics import Metrics
@@ -25,6 +26,7 @@ from glancetx.uris import Names
 from .chains import ChainRoutes
 from .entity import Sender
 from .images import ImageRoutes
+from .leases import LeaseRoutes
 from .problems import answer_failure
 from .request import Request
 from .routes import Routes
@@ -46,6 +48,7 @@ ALIASES = {"/images": ("/v1/images",), "/v2": discovery.ALIASES}
 def make_routes(
     images: Images,
     sharing: Sharing,
+    leases: Leases,
     own: Names,
     player: Player,
     identity: IIdentity,
@@ -67,6 +70,7 @@ def make_routes(
     for part in (
         ImageRoutes(images, own, sender, limits),
         ChainRoutes(images, own, sender, metrics),
+        LeaseRoutes(leases, limits),
         discovery.Discovery(own),
         Absent(images),
         RecordRoutes(images, own, limits),

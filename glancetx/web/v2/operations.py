@@ -14,6 +14,8 @@ from attrs import frozen
 
 from glancetx.image import MemberStatus, Visibility
 
+from .schemas import UUID
+
 __all__ = ["OPERATIONS", "PARAMETERS", "Operation"]
 
 Key = tuple[str, str]
@@ -52,6 +54,7 @@ def _query(schema: Mapping[str, Any], description: str) -> dict[str, Any]:
 
 TEXT = {"type": "string"}
 NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+FORMAT = {"type": "string", "pattern": "^[a-z0-9]{1,20}$"}
 TRUTH = {"type": "string", "enum": ["true", "false"]}
 TIME = "a time, or OP:TIME with gt, gte, lt, lte, eq or neq"
 SORT_KEYS = ["name", "status", "container_format", "disk_format", "size", "id"]
@@ -60,10 +63,10 @@ SORT_KEYS += ["created_at", "updated_at"]
 META = "x-image-meta-"
 
 DRAFT: Mapping[str, tuple[Mapping[str, Any], str]] = {
-    "id": (TEXT, "a UUID in lower case, never used here before"),
+    "id": ({"type": "string", "pattern": UUID}, "never used here before"),
     "name": ({"type": "string", "maxLength": 255}, ""),
-    "disk_format": (TEXT, "raw, qcow2, vmdk, vhd, vhdx, vdi, iso ..."),
-    "container_format": (TEXT, "bare unless it is given"),
+    "disk_format": (FORMAT, "raw, qcow2, vmdk, vhd, vhdx, vdi, iso ..."),
+    "container_format": (FORMAT, "bare unless it is given"),
     "is_public": (TRUTH, ""),
     "visibility": ({"type": "string", "enum": [str(v) for v in Visibility]}, ""),
     "protected": (TRUTH, "it cannot be deleted"),
@@ -114,6 +117,7 @@ DOOR_FILTERS = (*SETS[1:], "size_min", "size_max", "limit", "marker")
 PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     **{name: _query(*facts) for name, facts in FILTERS.items()},
     **{META + name: _header(*facts) for name, facts in {**DRAFT, **EXPECTED}.items()},
+    f"{META}disk_format": {**_header(*DRAFT["disk_format"]), "required": True},
     **{name: _header(TEXT, text) for name, text in {**CONDITIONS, **RANGES}.items()},
     "force": _query(TRUTH, "though other servers have a lease of it; for admins"),
     "layout": _query(
@@ -167,6 +171,11 @@ OPERATIONS: Mapping[Key, Operation] = {
     ("GET", f"{ONE}/chain.tar"): Operation(
         "Manifest and pieces as an archive", "application/x-tar", _READING
     ),
+    ("GET", f"{ONE}/leases"): Operation("Which servers need the image", "document"),
+    ("PUT", f"{ONE}/leases/<holder>"): Operation(
+        "Another server needs the image: it is not to be deleted", "document"
+    ),
+    ("DELETE", f"{ONE}/leases/<holder>"): Operation("It does not need it any more"),
     ("GET", "/v2/schemas/<name>"): Operation("A JSON schema", "document"),
     ("GET", "/v2/info/import"): Operation("Ways to import: none", "document"),
     ("GET", "/v2/info/stores"): Operation("Stores to choose from: none"),
