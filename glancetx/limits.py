@@ -100,7 +100,7 @@ class Limits:
         10000, "tokens", "that Keystone's answers are kept of"
     )
     lease_seconds: int = _limit(
-        604800, "seconds", "until a lease on another server has to be renewed"
+        604800, "seconds", "until a lease has to be renewed, at most", least=60
     )
     inspect_bytes: int = _limit(
         1048576, "bytes", "of an upload that are looked at to tell its format"
