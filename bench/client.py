@@ -67,15 +67,18 @@ class Order:
     """
     What a client process does.
 
-    :ivar job: ``transfer`` (all transfers at once), ``hash`` (``files``: algorithm,
-        file) or ``write`` (``files``: source, target).
+    :ivar job: ``transfer`` (all transfers at once), ``repeat`` (each of them again and
+        again by a connection of its own), ``hash`` (``files``: algorithm, file) or
+        ``write`` (``files``: source, target).
     :ivar sha256: hash what is received, which is slow.
+    :ivar seconds: for how long to ``repeat``.
     """
 
     job: str
     transfers: list[Transfer] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     sha256: bool = False
+    seconds: float = 0
 
 
 @dataclass
@@ -87,7 +90,7 @@ class Result:
     :ivar cpu: seconds of CPU that the client itself took.
     :ivar moved: bytes of bodies, sent and received.
     :ivar answers: for each transfer its status, its ``Location`` and, if that was
-        asked for, the digest of its body.
+        asked for, the digest of its body; of a ``repeat`` how many answers came.
     """
 
     seconds: float
@@ -249,6 +252,60 @@ def transfer(order: Order) -> tuple[int, list[dict[str, Any]]]:
     return moved, [connection.answer for connection in loop.connections]
 
 
+class _Asking:
+    """One request made again and again, whose answers all have the same length."""
+
+    def __init__(self, transfer: Transfer) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", transfer.port))
+        self._head = transfer.head()
+        self.count = 0
+        self._length = self._left = self._learn(transfer)
+        self.socket.setblocking(False)
+
+    def _learn(self, transfer: Transfer) -> int:
+        self.socket.sendall(self._head)
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += self.socket.recv(ROOM)
+        head, _, rest = received.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").lower().split("\r\n")
+        if lines[0].split()[1] != "200":
+            raise ConnectionError(f"{transfer}: {lines[0]}")
+        body = int(dict(line.split(": ", 1) for line in lines[1:])["content-length"])
+        while len(rest) < body:
+            rest += self.socket.recv(ROOM)
+        return len(head) + 4 + body
+
+    def ask(self) -> None:
+        self._left = self._length
+        self.socket.sendall(self._head)
+
+    def read(self) -> None:
+        data = self.socket.recv(ROOM)
+        self._left -= len(data)
+        if self._left < 0 or not data:
+            raise ConnectionError(f"an answer of another length than {self._length}")
+        if self._left == 0:
+            self.count += 1
+            self.ask()
+
+
+def repeat(order: Order) -> tuple[int, list[dict[str, Any]]]:
+    """Make requests for a while, each as soon as the one before it is answered."""
+    asking = [_Asking(transfer) for transfer in order.transfers]
+    with selectors.EpollSelector() as selector:
+        for one in asking:
+            selector.register(one.socket, selectors.EVENT_READ, one)
+            one.ask()
+        begun = time.monotonic()
+        while (seconds := time.monotonic() - begun) < order.seconds:
+            for key, _ in selector.select(1):
+                key.data.read()
+    for one in asking:
+        one.socket.close()
+    return 0, [{"count": one.count, "seconds": seconds} for one in asking]
+
+
 def hash_file(order: Order) -> tuple[int, list[dict[str, Any]]]:
     """One digest of one file in one thread, as fast as ``hashlib`` is."""
     algorithm, name = order.files
@@ -277,6 +334,7 @@ def write_file(order: Order) -> tuple[int, list[dict[str, Any]]]:
 
 JOBS: dict[str, Callable[[Order], tuple[int, list[dict[str, Any]]]]] = {
     "transfer": transfer,
+    "repeat": repeat,
     "hash": hash_file,
     "write": write_file,
 }

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from bench.asking import asking
 from bench.memory import stalled, transfers
 from bench.processes import BenchError, Processes
 from bench.reading import local_get, stream
@@ -33,6 +34,7 @@ COMPARISONS: Mapping[str, Callable[[Scene], Findings]] = {
     "upload": upload,
     "memory": transfers,
     "stalled": stalled,
+    "asking": asking,
 }
 
 

@@ -125,13 +125,13 @@ def start_server(
     command: Sequence[str] = TWISTD,
 ) -> Server:
     """
-    Start a server with a new catalogue and a new store.
+    Start a server with a new store.
 
-    :param folder: to be made.
+    :param folder: made if it is not there; its catalogue may be.
     :param origin: the URL of the only server that it may ask.
     :param command: takes ``--config FILE`` behind it.
     """
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     port = free_port()
     config = folder / "glancetx.toml"
     text = CONFIG.format(port=port)
