@@ -350,6 +350,19 @@ class ServiceTests(KeystoneCase):
         self.identify(token, service_token=service)
         self.assert_refused(token, BAD)
 
+    def test_asked_again(self) -> None:
+        """
+        Of a token that has expired Keystone is asked each time, and at the moment at
+        which it expires.
+        """
+        token = self.fake.give(seconds=20)
+        service = self.fake.give("nova", "service", ["service"])
+        self.identify(token, service_token=service)
+        self.clock.advance(20)
+        self.identify(token, service_token=service)
+        self.fake.revoke(token)
+        self.assert_refused(token, BAD, service_token=service)
+
     def test_no_service(self) -> None:
         """
         The token of somebody else does not do for a service's, be he an admin; the

@@ -101,7 +101,7 @@ class Keystone:
         return Caller(found.user, found.project, found.roles, token)
 
     async def own_token(self) -> str | None:
-        return await self._within(self._own.get())
+        return await self._own.get()
 
     def reload(self) -> None:
         self._own.reload()
