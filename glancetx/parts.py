@@ -19,7 +19,7 @@ from .catalogue import Catalogue, utcnow
 from .config import Config
 from .identity.keystone import Keystone
 from .identity.nobody import Nobody
-from .identity.policy import Policy
+from .identity.policyfile import read_policy
 from .identity.signatures import Signatures
 from .identity.tokens import Tokens
 from .interfaces import IIdentity, Tools
@@ -96,7 +96,7 @@ def compose(config: Config, reactor: Any) -> Parts:
     presence = Presence(catalogue, lock_folder(catalogue.url), reactor)
     stores = compose_stores(config, reactor, files)
     uploads = Uploads(digests, config.server.os_hash_algo, config.server.md5)
-    access = Access(Policy(), catalogue)
+    access = Access(read_policy(config.identity.policy_file), catalogue)
     chains = Chains(own, origins, catalogue, access, limits)
     changes = Changes(access, limits, utcnow)
     images = Images(
