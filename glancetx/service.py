@@ -255,11 +255,11 @@ class Server(MultiService):
             self.log.error("cannot re-open the access log: {error}", error=error)
         else:
             self.log.info("access log re-opened")
-        try:
-            parts.identity.reload()
-            parts.signatures.reload()
-        except ConfigError as error:
-            self.log.error("what was read before stays: {error}", error=error)
+        for part in (parts.identity, parts.signatures):
+            try:
+                part.reload()
+            except ConfigError as error:
+                self.log.error("what was read before stays: {error}", error=error)
 
     def _raise_file_limit(self) -> None:
         """Allow this process as many descriptors as the system lets it have."""

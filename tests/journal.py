@@ -118,6 +118,8 @@ class Parts:
     def __init__(self, tests: ServerCase) -> None:
         for name in ("catalogue", "presence", "stores", "outbound", "images"):
             setattr(self, name, Part(name, tests))
+        for name in ("identity", "signatures"):
+            setattr(self, name, Part(name, tests))
         self.presence.now = lambda: None
         self.pools = [Part("files", tests), Part("digests", tests)]
         self.site = Site(tests.journal, Log(Part("log", tests)))

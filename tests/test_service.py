@@ -278,29 +278,35 @@ class StopTests(ServerCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
 
+HANGUP = ["log.reopen", "identity.reload", "signatures.reload"]
+
+
 class HangupTests(ServerCase):
     """``Server``: SIGHUP"""
 
     def test_reopens(self) -> None:
         """
-        SIGHUP re-opens the access log, as long as the server runs.
+        SIGHUP re-opens the access log, and has tokens and keys read again, as long as
+        the server runs.
         """
         before = signal.getsignal(signal.SIGHUP)
         self.start()
         os.kill(os.getpid(), signal.SIGHUP)
-        self.assertEqual(self.journal[-1], "log.reopen")
+        self.assertEqual(self.journal[-3:], HANGUP)
         self.successResultOf(self.server.stopService())
         self.assertEqual(signal.getsignal(signal.SIGHUP), before)
 
     def test_cannot(self) -> None:
         """
-        A log that cannot be re-opened is said, and the server goes on.
+        What cannot be re-opened or read is said, and does not keep the rest from it.
         """
         self.start()
         self.failing["log.reopen"] = PermissionError(13, "Permission denied", "/a.log")
+        self.failing["identity.reload"] = ConfigError("tokens.toml", "tokens", "x")
         with capturedLogs() as events:
             os.kill(os.getpid(), signal.SIGHUP)
-        self.assertEqual([e["log_level"] for e in events], [LogLevel.error])
+        self.assertEqual([e["log_level"] for e in events], [LogLevel.error] * 2)
+        self.assertEqual(self.journal[-3:], HANGUP)
 
 
 class OptionsTests(SynchronousTestCase):
