@@ -47,6 +47,12 @@ SHAPES: Mapping[str, Mapping[str, Any]] = {
         },
     },
     "manifest": {**OBJECT, "required": ["chain", "size", "tar_size"]},
+    "leases": {
+        **OBJECT,
+        "required": ["leases"],
+        "properties": {"leases": {"type": "array", "items": OBJECT}},
+    },
+    "leased": {**OBJECT, "required": ["lease"], "properties": {"lease": OBJECT}},
     "versions": {**OBJECT, "required": ["versions"]},
     "problem": {
         **OBJECT,
@@ -183,5 +189,28 @@ def _content(schema: str) -> Schema:
 def _schemas() -> Iterator[tuple[str, Mapping[str, Any]]]:
     yield from SHAPES.items()
     yield from REQUESTS.items()
-    for name, schema in PUBLISHED.items():
-        yield name, {"type": "object", **schema}
+    for name in ("member", "members", "task", "tasks"):
+        yield name, {"type": "object", **PUBLISHED[name]}
+    image = {"type": "object", **_image()}
+    images = PUBLISHED["images"]["properties"]
+    yield "image", image
+    yield (
+        "images",
+        {
+            "type": "object",
+            "required": ["images", "first", "schema"],
+            "properties": {**images, "images": {"type": "array", "items": image}},
+        },
+    )
+
+
+def _image() -> Schema:
+    """A record, which may have a format that only the one-call door takes."""
+    image = PUBLISHED["image"]
+    free = {
+        name: {
+            key: one for key, one in image["properties"][name].items() if key != "enum"
+        }
+        for name in ("disk_format", "container_format")
+    }
+    return {**image, "properties": {**image["properties"], **free}}

@@ -171,9 +171,9 @@ OPERATIONS: Mapping[Key, Operation] = {
     ("GET", f"{ONE}/chain.tar"): Operation(
         "Manifest and pieces as an archive", "application/x-tar", _READING
     ),
-    ("GET", f"{ONE}/leases"): Operation("Which servers need the image", "document"),
+    ("GET", f"{ONE}/leases"): Operation("Which servers need the image", "leases"),
     ("PUT", f"{ONE}/leases/<holder>"): Operation(
-        "Another server needs the image: it is not to be deleted", "document"
+        "Another server needs the image: it is not to be deleted", "leased"
     ),
     ("DELETE", f"{ONE}/leases/<holder>"): Operation("It does not need it any more"),
     ("GET", "/v2/schemas/<name>"): Operation("A JSON schema", "document"),

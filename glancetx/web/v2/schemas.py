@@ -24,7 +24,7 @@ from glancetx.image import MemberStatus, Status, Visibility
 
 from .sentences import explain
 
-__all__ = ["PUBLISHED", "REQUESTS", "validate"]
+__all__ = ["PUBLISHED", "REQUESTS", "UUID", "validate"]
 
 Schema = dict[str, Any]
 
