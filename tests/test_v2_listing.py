@@ -155,6 +155,8 @@ class FilterTests(ListingCase):
                 (f"{name}_max=7&{name}_min=-5", (-5, 7)),
                 (f"{name}_min=5&{name}=7", (7, 7)),
                 (f"{name}=7&{name}_max=5", (7, 5)),
+                (f"{name}=7&{name}_min=5", (7, 7)),
+                (f"{name}=5&{name}_max=7", (5, 5)),
             ]:
                 self.assert_reads(text, numbers={name: bounds})
             for value in ("", "x", "1.0", "1e3", "%2B1", "0x1", "1_0", "9" * 20):
