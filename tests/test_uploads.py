@@ -8,25 +8,40 @@ from __future__ import annotations
 
 import gc
 import hashlib
+from datetime import UTC, datetime
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from glancetx.errors import BadValue, BodyLost, StoreFull
-from glancetx.image import Digest
+from glancetx.errors import BadValue, BodyLost, StoreFull, WrongFormat
+from glancetx.image import Digest, Image, Status, Visibility
 from glancetx.interfaces import IPieceWriter
 from glancetx.library.uploads import Expected, Received, Uploads
 from glancetx.streaming.digest import BACKLOG, Digests
 
+from .chain_records import pin
+from .disks import GIB, qcow2_disk
 from .properties import untimed
 from .threads import ManualThreads, ThreadClock
 
 DATA = b"0123456789"
 MD5 = hashlib.md5(DATA).hexdigest()
 SHA256 = hashlib.sha256(DATA).hexdigest()
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
+RAW = Image(
+    id="11111111-1111-4111-8111-111111111111",
+    status=Status.QUEUED,
+    visibility=Visibility.PRIVATE,
+    created_at=NOW,
+    updated_at=NOW,
+    disk_format="raw",
+    container_format="bare",
+)
+QCOW2 = evolve(RAW, disk_format="qcow2")
 
 
 class Client:
@@ -119,9 +134,12 @@ class UploadTestCase(SynchronousTestCase):
         client: Client,
         size: int | None = None,
         checksum: str | None = None,
+        image: Image = RAW,
     ) -> Deferred[Received]:
         expected = Expected(size, checksum)
-        return ensureDeferred(self.uploads.receive(client, self.writer, expected))
+        return ensureDeferred(
+            self.uploads.receive(client, self.writer, expected, image)
+        )
 
 
 class GoodTests(UploadTestCase):
@@ -133,7 +151,7 @@ class GoodTests(UploadTestCase):
         """
         d = self.receive(Client(DATA[:3], DATA[3:], b""))
         received = self.successResultOf(d)
-        self.assertEqual(received, Received(10, Digest("sha256", SHA256), MD5))
+        self.assertEqual(received, Received(10, Digest("sha256", SHA256), MD5, 10))
         self.assertEqual(self.writer.written, DATA)
         self.assertEqual(self.writer.calls, ["write", "write", "finish"])
 
@@ -362,3 +380,62 @@ class BadTests(UploadTestCase):
         self.assertNoResult(d)
         self.writer.go_on()
         self.failureResultOf(d, CancelledError)
+
+
+class FormatTests(UploadTestCase):
+    """``Uploads``: bytes that are, or are not, of the image's format"""
+
+    def test_virtual_size(self) -> None:
+        """
+        What the disk's header says of its size is known at the end.
+        """
+        disk = qcow2_disk()
+        d = self.receive(Client(disk[:100], disk[100:], b""), image=QCOW2)
+        self.assertEqual(self.successResultOf(d).virtual_size, GIB)
+
+    def test_refused(self) -> None:
+        """
+        Bytes that are not what was declared are not written, nor is more of them read.
+        """
+        client = Client(qcow2_disk(), DATA, b"")
+        self.failureResultOf(self.receive(client), WrongFormat)
+        self.assertEqual((client.reads, self.writer.calls), (1, []))
+
+    def test_refused_at_the_end(self) -> None:
+        """
+        If only the end shows it, the piece is not finished.
+        """
+        d = self.receive(Client(DATA, b""), image=QCOW2)
+        self.failureResultOf(d, WrongFormat)
+        self.assertEqual(self.writer.calls, ["write"])
+
+    def test_writing(self) -> None:
+        """
+        A write that is under way has ended when the refusal is known.
+        """
+        self.writer.slow = True
+        disk = qcow2_disk()
+        d = self.receive(Client(disk[:100], disk[100:], b""))
+        self.assertNoResult(d)
+        self.writer.go_on()
+        self.failureResultOf(d, WrongFormat)
+        self.assertEqual(self.writer.calls, ["write"])
+
+    def test_parent(self) -> None:
+        """
+        An image that has a parent may be brought as a difference to it.
+        """
+        disk = qcow2_disk(backing="golden.qcow2")
+        self.failureResultOf(self.receive(Client(disk, b""), image=QCOW2), WrongFormat)
+        child = evolve(QCOW2, parents=(pin(1),))
+        self.successResultOf(self.receive(Client(disk, b""), image=child))
+
+    def test_budget(self) -> None:
+        """
+        How much is looked at is what the server is told to.
+        """
+        self.uploads = Uploads(self.digests, "sha256", md5=True, inspect_bytes=1000)
+        iso = evolve(RAW, disk_format="iso")
+        d = self.receive(Client(bytes(100_000), b""), image=iso)
+        problem = self.failureResultOf(d, WrongFormat).value.problem
+        self.assertIn("too much work", problem)

@@ -114,39 +114,34 @@ class Uploads:
         source: Source,
         writer: IPieceWriter,
         expected: Expected,
-        image: Image | None = None,
+        image: Image,
     ) -> Received:
         """
         Write everything that the source has; durable when this returns.
 
-        :param image: whose formats the bytes must be of; nothing is inspected without.
+        :param image: what was declared of the bytes.
         :raises WrongFormat: if they are not, before anything that follows is read.
         :raises BadValue: if the bytes are not what was expected.
         :raises BodyLost: if the source ends early.
         :raises StoreFull: if the store has no room.
         """
         hashing = self._start(expected)
-        inspection = self._inspect(image)
+        inspection = Inspection(
+            image.disk_format or "",
+            image.container_format or "",
+            bool(image.parents),
+            most=self._inspect_bytes,
+        )
         size = await _copy(source, writer, hashing, expected, inspection)
         values = await hashing.finish()
         _check(expected, size, values)
-        virtual_size = inspection.finish(size) if inspection else None
+        virtual_size = inspection.finish(size)
         await as_future(writer.finish)
         return Received(
             size=size,
             digest=Digest(self._algorithm, values[self._algorithm]),
             checksum=values[MD5] if self._md5 else None,
             virtual_size=virtual_size,
-        )
-
-    def _inspect(self, image: Image | None) -> Inspection | None:
-        if image is None:
-            return None
-        return Inspection(
-            image.disk_format or "",
-            image.container_format or "",
-            bool(image.parents),
-            most=self._inspect_bytes,
         )
 
     def _start(self, expected: Expected) -> Hashing:
@@ -163,7 +158,7 @@ async def _copy(
     writer: IPieceWriter,
     hashing: Hashing,
     expected: Expected,
-    inspection: Inspection | None,
+    inspection: Inspection,
 ) -> int:
     size = 0
     writing: Deferred[None] = succeed(None)
@@ -172,8 +167,7 @@ async def _copy(
             size += len(data)
             if expected.size is not None and size > expected.size:
                 raise BadValue("size", f"more than the {expected.size} bytes promised")
-            if inspection is not None:
-                inspection.eat(data)
+            inspection.eat(data)
             hashing.update(data)
             await writing
             writing = as_future(writer.write, data)
