@@ -28,6 +28,8 @@ SETUP = HOME / "setup.cfg"
 REACTOR_ROOMS = ["cli/running", "service", "testing/"]
 #: Distributions whose packages have other names.
 PACKAGES = {
+    "oslo.config": "oslo_config",
+    "oslo.policy": "oslo_policy",
     "oslo.utils": "oslo_utils",
     "prometheus-client": "prometheus_client",
     "zope.interface": "zope",
