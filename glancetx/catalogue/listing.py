@@ -9,7 +9,7 @@ Images that come or go between two pages neither repeat nor hide others.
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -18,8 +18,8 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Select,
-    Table,
     exists,
+    func,
     select,
     true,
     union_all,
@@ -53,6 +53,8 @@ EQUAL = {
     "os_hash_algo": images.c.digest_algorithm,
     "os_hash_value": images.c.digest_value,
 }
+#: How many values may be asked for at once of one field.
+MOST_VALUES = 500
 OPERATORS = {
     "gt": operator.gt,
     "gte": operator.ge,
@@ -141,6 +143,7 @@ def _beginnings(
 def _conditions(query: Query) -> Iterator[Condition]:
     for field, column in ANY_OF.items():
         if (values := getattr(query, field)) is not None:
+            _require_few(column.name, values)
             yield column == values[0] if len(values) == 1 else column.in_(values)
     for field, column in EQUAL.items():
         if (value := getattr(query, field)) is not None:
@@ -149,10 +152,10 @@ def _conditions(query: Query) -> Iterator[Condition]:
         yield from _between(images.c[name], *bounds)
     for moment in query.times:
         yield OPERATORS[moment.op](images.c[moment.field], moment.when)
-    for tag in query.tags:
-        yield _has(tags, tags.c.tag == tag)
+    if query.tags:
+        yield _has_tags(set(query.tags))
     for name, value in query.properties.items():
-        yield _has(properties, properties.c.name == name, properties.c.value == value)
+        yield _has_property(name, value)
     if query.parent_id is not None:
         yield _is_child(query.parent_id)
 
@@ -166,8 +169,20 @@ def _between(
         yield column <= _bounded(greatest)
 
 
-def _has(side: Table, *conditions: Condition) -> Condition:
-    return exists().where(side.c.image_id == images.c.id, *conditions)
+def _has_tags(asked: set[str]) -> Condition:
+    _require_few("tag", asked)
+    found = select(func.count()).where(
+        tags.c.image_id == images.c.id, tags.c.tag.in_(asked)
+    )
+    return found.scalar_subquery() == len(asked)
+
+
+def _has_property(name: str, value: str) -> Condition:
+    return exists().where(
+        properties.c.image_id == images.c.id,
+        properties.c.name == name,
+        properties.c.value == value,
+    )
 
 
 def _is_child(parent: str | tuple[str, str]) -> Condition:
@@ -176,6 +191,12 @@ def _is_child(parent: str | tuple[str, str]) -> Condition:
         pins.c.parent_id == image_id, pins.c.origin == origin, pins.c.depth == 1
     )
     return images.c.id.in_(children)
+
+
+def _require_few(name: str, values: Collection[str]) -> None:
+    """SQLite takes some 32,000 values, and each is told to each view."""
+    if len(values) > MOST_VALUES:
+        raise BadValue(name, f"must not be asked for with over {MOST_VALUES} values")
 
 
 def _bounded(number: int) -> int:

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from attrs import evolve, frozen
-from sqlalchemy import ColumnElement, and_, false, or_, select
+from attrs import frozen
+from sqlalchemy import ColumnElement, and_, false, or_, select, true
 
 from glancetx.image import Visibility
 
@@ -25,6 +25,9 @@ Condition = ColumnElement[bool]
 
 #: SQLite's own index of the primary key.
 BY_ID = "sqlite_autoindex_images_1"
+
+#: What everybody may see, in a list or not.
+_OPEN = (Visibility.PUBLIC.value, Visibility.COMMUNITY.value)
 
 
 @frozen
@@ -41,11 +44,13 @@ class View:
 
 
 def is_seen(query: Query) -> Condition:
-    """Whether who asks could see an image in some list; for a look at few images."""
-    widest = evolve(
-        query, visibility="all", member_status="all", hidden=None, owner=None
-    )
-    return _any_of(_cuts(widest, "created_at"))
+    """Whether who asks may see an image at all; for a look at few images."""
+    if query.admin:
+        return true()
+    seen = images.c.visibility.in_(_OPEN)
+    if query.project is None:
+        return seen
+    return seen | (images.c.owner == query.project) | _is_shared(query.project, "all")
 
 
 def views_of(query: Query, lead: str) -> list[View]:
@@ -54,13 +59,10 @@ def views_of(query: Query, lead: str) -> list[View]:
 
     :param lead: the column by which the images of a view are best looked up.
     """
-    if query.ids is not None or query.parent_id is not None:
-        return [View(_any_of(_cuts(query, lead)), BY_ID)]
-    return list(_cuts(query, lead))
-
-
-def _any_of(views: Iterator[View]) -> Condition:
-    return or_(false(), *(view.condition for view in views))
+    views = list(_cuts(query, lead))
+    if query.ids is None and query.parent_id is None:
+        return views
+    return [View(or_(false(), *(view.condition for view in views)), BY_ID)]
 
 
 def _cuts(query: Query, lead: str) -> Iterator[View]:
@@ -128,18 +130,21 @@ def _shared(query: Query) -> Iterator[View]:
     """Those that others share with the project, which are few."""
     if query.project is None:
         return
-    theirs = select(members.c.image_id).where(members.c.project == query.project)
-    if query.member_status != "all":
-        theirs = theirs.where(members.c.status == query.member_status)
     condition = and_(
-        images.c.id.in_(theirs),
-        images.c.visibility == Visibility.SHARED.value,
+        _is_shared(query.project, query.member_status),
         images.c.owner.is_distinct_from(query.project),
         images.c.hidden.in_(_hidden(query)),
     )
     if query.owner is not None:
         condition &= images.c.owner == query.owner
     yield View(condition, BY_ID)
+
+
+def _is_shared(project: str, status: str) -> Condition:
+    shared = select(members.c.image_id).where(members.c.project == project)
+    if status != "all":
+        shared = shared.where(members.c.status == status)
+    return and_(images.c.visibility == Visibility.SHARED.value, images.c.id.in_(shared))
 
 
 def _hidden(query: Query) -> tuple[bool, ...]:
