@@ -103,7 +103,10 @@ class Limits:
         604800, "seconds", "until a lease has to be renewed, at most", least=60
     )
     inspect_bytes: int = _limit(
-        1048576, "bytes", "of an upload that are looked at to tell its format"
+        1048576,
+        "bytes",
+        "of a disk's headers that are read to tell its format; 262144 or more",
+        least=262144,  # more than any honest disk takes
     )
 
     @classmethod
