@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.ssl import DefaultOpenSSLContextFactory
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Site
@@ -151,6 +151,29 @@ class BrokenTests(TcpCase):
             head + b"\r\n" + b'{"token": {}}',
         ):
             await self.ask(answer, end=True)
+
+    async def test_stalls(self) -> None:
+        """
+        An answer of which nothing more comes is given up in time, and its connection
+        closed.
+        """
+        asked: Deferred[None] = Deferred()
+
+        def give(_: Asked, transport: Any) -> bytes:
+            asked.callback(None)
+            head = b"HTTP/1.1 201 Created\r\nX-Subject-Token: x\r\n"
+            return head + b"Content-Length: 100\r\n\r\n{"
+
+        server = Loopback(reactor, RawServer(give))
+        self.addCleanup(server.stop)
+        d = self.identify(self.make(FakeKeystone(), auth_url=server.url), "token")
+        await asked
+        for _ in range(10):
+            await deferLater(reactor, 0)
+        self.assertFalse(d.called)
+        self.clock.advance(5)
+        await self.assertFailure(d, IdentityUnavailable)
+        await server.emptied()
 
     async def test_no_http(self) -> None:
         """
