@@ -255,6 +255,7 @@ class IIdentity(Interface):
         Who it is. Without a token: ``NOBODY``, or ``ANYONE`` where nobody is asked.
 
         :raises NotAuthenticated: if the token is not good, or not for this request.
+        :raises Forbidden: if it is good, but for nothing that can own an image.
         :raises IdentityUnavailable: if that cannot be told now. Never a guess.
         """
 

@@ -83,7 +83,7 @@ class Keystone:
 
     async def identify(self, credentials: Credentials) -> Caller:
         """
-        :raises Forbidden: besides, if the token is for no project.
+        :raises Forbidden: also, if the token is for no project.
         """
         token = credentials.token
         if token is None:
