@@ -43,9 +43,7 @@ class Flights(Generic[T]):
         return answer
 
     def _land(self, result: T | Failure, key: Hashable) -> None:
-        for answer in self._waiting.pop(key):
-            if answer.called:
-                continue  # cancelled
+        for answer in self._waiting.pop(key):  # those that were cancelled ignore it
             if isinstance(result, Failure):
                 answer.errback(result)
             else:
