@@ -47,19 +47,26 @@ class Found:
     failures: tuple[str, ...]
 
 
-def fuzz(document: Mapping[str, Any], url: str, examples: int, **headers: str) -> Found:
+def fuzz(
+    document: Mapping[str, Any],
+    url: str,
+    examples: int,
+    token: str | None = None,
+    systematic: bool = True,
+) -> Found:
     """
     Ask every operation what its description allows, and what it does not. Blocks.
 
-    :param examples: random requests for each operation, beside the systematic ones.
-    :param headers: sent with every request.
+    :param examples: random requests for each operation.
+    :param token: sent with every request.
+    :param systematic: try every single value and fault of a parameter as well.
     """
     checks = {name: {"enabled": True} for name in CHECKS}
     config = SchemathesisConfig.from_dict(
         {
             "seed": SEED,
             "base-url": url,
-            "headers": headers,
+            "headers": {"X-Auth-Token": token} if token else {},
             "continue-on-failure": True,
             "request-timeout": 30,
             "generation": {
@@ -70,7 +77,10 @@ def fuzz(document: Mapping[str, Any], url: str, examples: int, **headers: str) -
                 "with-security-parameters": False,
             },
             "phases": {
-                "coverage": {"unexpected-methods": OTHER_METHODS},
+                "coverage": {
+                    "enabled": systematic,
+                    "unexpected-methods": OTHER_METHODS,
+                },
                 "stateful": {"enabled": False},
             },
             "checks": {"enabled": False, **checks},

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 from uuid import UUID
@@ -20,6 +21,8 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent
 from twisted.web.http_headers import Headers
+
+from glancetx.identity.tokenfile import add_token
 
 from .fuzzing import Found, choose, fuzz
 from .twistd import Twistd
@@ -47,17 +50,24 @@ REFUSING = {
 
 
 class FuzzCase(TestCase):
-    """Runs a server in a process of its own."""
+    """
+    Runs a server in a process of its own.
+
+    :ivar token: shown with every request of :meth:`ask`.
+    :ivar faulty: what is found does not fail the test.
+    """
 
     timeout = 600
+    token = ""
+    faulty = False
 
     def setUp(self) -> None:
         self.http = HTTPClient(Agent(reactor))
         self.server = Twistd(reactor, self.mktemp())
         self.addCleanup(lambda: Deferred.fromCoroutine(self.server.stop()))
 
-    async def start(self) -> None:
-        self.server.start("--config", self.server.configure(CONFIG))
+    async def start(self, more: str = "") -> None:
+        self.server.start("--config", self.server.configure(CONFIG + more))
         self.url = await self.server.url()
 
     async def ask(self, method: str, path: str, body: Any = None) -> Any:
@@ -66,7 +76,12 @@ class FuzzCase(TestCase):
         response = await self.http.request(
             method,
             self.url + path,
-            headers=Headers({b"Content-Type": [f"application/{kind}".encode()]}),
+            headers=Headers(
+                {
+                    b"Content-Type": [f"application/{kind}".encode()],
+                    b"X-Auth-Token": [self.token.encode()],
+                }
+            ),
             data=body if isinstance(body, bytes) else json.dumps(body).encode(),
         )
         text = await response.content()
@@ -82,9 +97,26 @@ class FuzzCase(TestCase):
             await self.ask("PUT", f"/v2/images/{image_id}/file", body)
         return image_id
 
-    async def fuzz(self, document: Mapping[str, Any], examples: int) -> Found:
-        found: Found = await deferToThread(fuzz, document, self.url, examples)
+    async def fuzz(
+        self, document: Mapping[str, Any], examples: int, **options: Any
+    ) -> Found:
+        """Ask everything; what is wrong with an answer fails the test."""
+        found: Found = await deferToThread(
+            fuzz, document, self.url, examples, **options
+        )
+        self.assertNotIn("Traceback", self.server.output)
+        if found.failures and not self.faulty:
+            self.fail("\n".join(found.failures))
         return found
+
+
+def operations(document: Mapping[str, Any]) -> dict[str, Any]:
+    """All of a document, by names as ``GET /v2/images``."""
+    return {
+        f"{method.upper()} {path}": item[method]
+        for path, item in document["paths"].items()
+        for method in item.keys() - {"parameters", "servers"}
+    }
 
 
 class EverythingTests(FuzzCase):
@@ -138,21 +170,58 @@ class EverythingTests(FuzzCase):
         document = await self.ask("GET", "/openapi.json")
         await self.prepare(document)
         found = await self.fuzz(document, EXAMPLES)
-        if found.failures:
-            self.fail("\n".join(found.failures))
-        asked = {
-            f"{method.upper()} {path}"
-            for path, item in document["paths"].items()
-            for method in item.keys() - {"parameters", "servers"}
-        }
-        self.assertEqual(found.codes.keys(), asked)
+        self.assertEqual(found.codes.keys(), operations(document).keys())
         refused = {label for label, codes in found.codes.items() if min(codes) >= 400}
         self.assertEqual(refused, REFUSING)
-        self.assertNotIn("Traceback", self.server.output)
+
+
+class CallerTests(FuzzCase):
+    """All routes of a server that wants to know who asks"""
+
+    TOKENS = '[identity]\nkind = "tokens"\ntokens_file = "tokens.toml"\n'
+
+    async def prepare(self) -> dict[str, Any]:
+        """Make images of a project, and let requests meet them."""
+        path = f"{self.server.folder}/tokens.toml"
+        self.token = self.add(path, "alice", "member")
+        self.stranger = self.add(path, "stranger", "reader")
+        await self.start(self.TOKENS)
+        document: dict[str, Any] = await self.ask("GET", "/openapi.json")
+        shown = await self.make(visibility="community")
+        choose(document, "image_id", [shown, await self.make(), UNKNOWN])
+        return document
+
+    def add(self, path: str, user: str, role: str) -> str:
+        now = datetime.now(UTC)
+        return add_token(path, user, f"project-of-{user}", (role,), None, now).text
+
+    async def test_nobody(self) -> None:
+        """
+        Without a token only what is said to be open can be had; the rest is a 401.
+        """
+        document = await self.prepare()
+        found = await self.fuzz(document, 3, systematic=False)
+        for label, operation in operations(document).items():
+            if {} not in operation["security"]:
+                self.assertLessEqual(found.codes[label], {400, 401}, label)
+                self.assertIn(401, found.codes[label], label)
+
+    async def test_stranger(self) -> None:
+        """
+        A reader of another project changes nothing, and hears only what is described.
+        """
+        document = await self.prepare()
+        found = await self.fuzz(document, 5, token=self.stranger, systematic=False)
+        for label, codes in found.codes.items():
+            if not label.startswith("GET"):
+                self.assertGreaterEqual(min(codes), 400, label)
+        self.assertIn(200, found.codes["GET /v2/images/{image_id}"])
 
 
 class FaultTests(FuzzCase):
     """The search itself"""
+
+    faulty = True
 
     async def found(self, fault: Any) -> str:
         """What is found of one operation with a fault."""
