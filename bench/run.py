@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench.asking import asking
+from bench.inspecting import inspecting
 from bench.memory import stalled, transfers
 from bench.processes import BenchError, Processes
 from bench.reading import local_get, stream
@@ -32,6 +33,7 @@ COMPARISONS: Mapping[str, Callable[[Scene], Findings]] = {
     "get": local_get,
     "stream": stream,
     "upload": upload,
+    "inspect": inspecting,
     "memory": transfers,
     "stalled": stalled,
     "asking": asking,

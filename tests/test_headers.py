@@ -276,10 +276,13 @@ class VhdxTests(InspectionCase):
         Tables that are not where or what they must be are refused.
         """
         disk, region = vhdx_disk(), 2 * MIB
+        entry = disk[192 * KIB + 16 : 192 * KIB + 48]
         for damaged, word in (
             (patch(disk, 192 * KIB, b"REGI"), "no tables"),
             (patch(disk, 192 * KIB + 8, b"\xff\xff"), "no tables"),
+            (patch(disk, 192 * KIB + 10, b"\x01"), "no tables"),
             (patch(disk, 192 * KIB + 16, bytes(16)), "no metadata region"),
+            (patch(disk, 192 * KIB + 8, b"\x02" + bytes(7) + 2 * entry), "twice"),
             (patch(disk, 192 * KIB + 32, bytes(8)), "not lawful"),
             (patch(disk, 192 * KIB + 32, b"\xff" * 8), "send all of it"),
             (patch(disk, region, b"METADATA"), "no tables"),

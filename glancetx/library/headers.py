@@ -284,14 +284,34 @@ _TABLE = 64 * KIB
 _HAS_PARENT = 1 << 1
 
 
+@frozen
+class _Table:
+    """
+    A table whose entries have 32 bytes each, a GUID at first.
+
+    :ivar head: its signature, and how many entries there are.
+    :ivar first: where they begin.
+    :ivar where: what follows the GUID: where that lies of which an entry is.
+    """
+
+    signature: bytes
+    head: struct.Struct
+    first: int
+    where: struct.Struct
+
+
+_REGIONS = _Table(b"regi", struct.Struct("<4s4xI"), 16, struct.Struct("<Q"))
+_ITEMS = _Table(b"metadata", struct.Struct("<8s2xH"), 32, struct.Struct("<I"))
+
+
 def _read_vhdx(head: bytes, has_parent: bool) -> Reading:
     regions = _need((yield Window(192 * KIB, 256 * KIB)), _TABLE)
-    region = _vhdx_entry(regions, b"regi", 8, 16, _METADATA, "<Q")
+    region = _vhdx_entry(regions, _REGIONS, _METADATA)
     if region is None:
         raise _refused("the vhdx has no metadata region; it is damaged")
     table = _need((yield Window(region, region + _TABLE)), _TABLE)
     items = {
-        item: _vhdx_entry(table, b"metadata", 10, 32, item, "<I")
+        item: _vhdx_entry(table, _ITEMS, item)
         for item in (_PARAMETERS, _DISK_SIZE, _LOCATOR)
     }
     if items.pop(_LOCATOR) is not None and not has_parent:
@@ -310,22 +330,23 @@ def _read_vhdx(head: bytes, has_parent: bool) -> Reading:
     return int.from_bytes(values[_DISK_SIZE], "little")
 
 
-def _vhdx_entry(
-    table: bytes, signature: bytes, count_at: int, first: int, guid: bytes, where: str
-) -> int | None:
+def _vhdx_entry(data: bytes, table: _Table, guid: bytes) -> int | None:
     """
-    Where a table of entries of 32 bytes says that something lies.
+    Where a table of a VHDX says that something lies.
 
-    :raises WrongFormat: if it is no such table.
+    :raises WrongFormat: if it is no such table, or says it twice.
     """
-    (count,) = struct.unpack_from("<H", table, count_at)
-    if not table.startswith(signature) or first + 32 * count > len(table):
+    signature, count = table.head.unpack_from(data)
+    end = table.first + 32 * count
+    if signature != table.signature or end > len(data):
         raise _refused("the vhdx has no tables where they must be; it is damaged")
-    for entry in range(first, first + 32 * count, 32):
-        if table.startswith(guid, entry):
-            found: int = struct.unpack_from(where, table, entry + 16)[0]
-            return found
-    return None
+    found = [at for at in range(table.first, end, 32) if data.startswith(guid, at)]
+    if len(found) > 1:
+        raise _refused("the vhdx says the same thing twice; it is damaged")
+    if not found:
+        return None
+    where: int = table.where.unpack_from(data, found[0] + 16)[0]
+    return where
 
 
 # VMDK: VMware, "Virtual Disk Format 1.1"; what qemu makes of it, block/vmdk.c
