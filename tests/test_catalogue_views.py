@@ -38,15 +38,20 @@ def is_listed(query: Query, image: Image, shared: MemberStatus | None) -> bool:
 
 def is_seen(query: Query, image: Image, shared: MemberStatus | None) -> bool:
     """Whether what matches is the viewer's to see."""
-    if image.owner == query.project and (query.admin or query.project is not None):
+    if query.project is None and query.admin:
+        return True
+    if query.project is not None and image.owner == query.project:
         return True
     if image.visibility is Visibility.COMMUNITY:
         return query.visibility is not None
     if query.admin or image.visibility is Visibility.PUBLIC:
         return True
-    if image.visibility is Visibility.PRIVATE or query.project is None:
-        return False
-    return shared is not None and query.member_status in ("all", shared)
+    return (
+        image.visibility is Visibility.SHARED
+        and query.project is not None
+        and shared is not None
+        and query.member_status in ("all", shared)
+    )
 
 
 class ViewTests(CatalogueTestCase):

@@ -46,7 +46,7 @@ class Query:
     Of who asks, ``project`` and ``admin`` are told. A project's list has its own
     images, public ones, and those that are shared with it; an admin's has all images
     but the community images of others. These are listed if ``visibility`` asks for
-    them (Image API v2, "List images").
+    them (Image API v2, "List images"), or if the admin has no project.
 
     :ivar visibility: one of :class:`~glancetx.image.Visibility`, or ``all``.
     :ivar member_status: of images that others share: one of

@@ -82,10 +82,14 @@ def _asked(query: Query) -> tuple[Visibility, ...]:
 
 
 def _is_open(query: Query, visibility: Visibility) -> bool:
-    """Whether the list has all images of this visibility, whoever owns them."""
-    if visibility is Visibility.COMMUNITY:
-        return query.visibility is not None
-    return query.admin or visibility is Visibility.PUBLIC
+    """
+    Whether the list has all images of this visibility, whoever owns them.
+
+    To an admin without a project no image is that of others.
+    """
+    if visibility is Visibility.COMMUNITY and query.visibility is None:
+        return query.admin and query.project is None
+    return query.admin or visibility.value in _OPEN
 
 
 def _everybodys(query: Query, visibility: Visibility, lead: str) -> Iterator[View]:
@@ -103,15 +107,12 @@ def _everybodys(query: Query, visibility: Visibility, lead: str) -> Iterator[Vie
 
 
 def _own(query: Query, visibility: Visibility, lead: str) -> Iterator[View]:
-    """The project's; an admin without one has those that nobody owns."""
-    if query.owner not in (None, query.project):
-        return
-    if query.project is not None or query.admin:
+    if query.project is not None and query.owner in (None, query.project):
         yield from _of_owner(query, visibility, query.project, lead)
 
 
 def _of_owner(
-    query: Query, visibility: Visibility, owner: str | None, lead: str
+    query: Query, visibility: Visibility, owner: str, lead: str
 ) -> Iterator[View]:
     """An owner has few images: they are sorted where no index of them is."""
     lead = "name" if lead == "name" else "created_at"
