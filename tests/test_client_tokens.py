@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from glancetx.client import NotTrusted, Server
+from glancetx.client import NotTrusted, Server, ServerRefused
 from glancetx.errors import BadValue
 from glancetx.testing import RecordingConsumer
 
@@ -46,6 +46,23 @@ class TokenTests(ClientCase):
         self.assertGreater(len(world.seen), 1)
         for seen in world.seen:
             self.assertNotIn(TOKEN, repr(seen))
+
+    async def test_not_allowed(self) -> None:
+        """
+        Who may see an image but not read it is told so in the server's words, at once.
+        """
+        server = await FakeServer().start(self)
+        server.offer(Piece(1, DELTA))
+        path = f"/images/{image_id(1)}"
+        for code in (401, 403):
+            server.seen.clear()
+            server.say(f"GET {path}", Answer.refusal(code, "you may not"))
+            reading = self.client(server.url).get_piece(
+                image_id(1), RecordingConsumer()
+            )
+            error = await self.failure(ServerRefused, reading)
+            self.assertEqual((error.status, error.message), (code, "you may not"))
+            self.assertEqual([one.method for one in server.seen], ["HEAD", "GET"])
 
     async def test_redirect(self) -> None:
         """

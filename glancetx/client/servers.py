@@ -25,6 +25,8 @@ from .upload import Body, upload
 
 __all__ = ["Connection", "Server"]
 
+NOT_ALLOWED = (401, 403)
+
 ANSWER_SECONDS = 60
 """How long a server may take for a small answer, from the first byte to the last."""
 
@@ -171,7 +173,10 @@ class _Asker:
         answer = self._connection.get(self._path, headers)
         return answer.addCallback(self._answered)
 
-    def _answered(self, response: IResponse) -> IResponse:
+    def _answered(self, response: IResponse) -> IResponse | Deferred[IResponse]:
+        """:raises ServerRefused: if the caller may not read this."""
+        if response.code in NOT_ALLOWED:
+            return Deferred.fromCoroutine(accepted(response, self._connection.url))
         etags = response.headers.getRawHeaders(b"ETag")
         if self._etag is None and etags:
             self._etag = etags[-1]
