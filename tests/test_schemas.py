@@ -16,7 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from glancetx.errors import BadValue, TooMany
 from glancetx.image import MemberStatus, Status, Visibility
-from glancetx.web.v2.schemas import MOST_VALUES, PUBLISHED, REQUESTS, validate
+from glancetx.web.fields import PARENTS, READ_ONLY, SETTABLE
+from glancetx.web.v2.schemas import CUSTOM, MOST_VALUES, PUBLISHED, REQUESTS, validate
 from glancetx.web.v2.sentences import SHOWN
 
 from .properties import untimed
@@ -106,6 +107,13 @@ class PublishedTests(SynchronousTestCase):
         }
         settable = REQUESTS["image_create"]["properties"].keys() - {"parent_id"}
         self.assertEqual(self.properties("image").keys() - read_only, settable)
+
+    def test_names(self) -> None:
+        """
+        The fields are those whose names no property may have.
+        """
+        fields = self.properties("image").keys() - CUSTOM.keys() - PARENTS
+        self.assertEqual(fields, SETTABLE | READ_ONLY)
 
     def test_others(self) -> None:
         """
@@ -235,6 +243,11 @@ class ValidateTests(SynchronousTestCase):
                 "body[0].path: must be a JSON pointer",
             ),
             (
+                "image_patch",
+                [{"op": "remove", "path": "/"}],
+                "body[0].path: must be a JS",
+            ),
+            (
                 "image_patch_v20",
                 [{"remove": "/a"}, {"remove": "/a", "add": "/b", "value": ""}],
                 "body[1]: must have exactly one of add, replace and remove",
@@ -242,6 +255,17 @@ class ValidateTests(SynchronousTestCase):
             ("image_patch_v20", [{"add": "/a"}], "body[0].value: must be given"),
             ("member_create", {}, "member: must be given"),
             ("member_create", {"member": ""}, "member: must not be empty"),
+            (
+                "member_create",
+                {"member": "a/b"},
+                "member: must be an id that can stand",
+            ),
+            ("member_create", {"member": ".."}, "member: must be an id that can stand"),
+            (
+                "member_create",
+                {"member": "a\0"},
+                "member: must be an id that can stand",
+            ),
             ("member_update", {"status": None}, "status: must be a text, not null"),
             ("lease", {**LEASE, "seconds": 9}, "seconds: must be 60 or more, not 9"),
             ("lease", {**LEASE, "b": 1, "a": 1}, "a: is not known; there are digest, "),

@@ -290,9 +290,8 @@ PUBLISHED: Mapping[str, Schema] = {
 
 _POINTER = {
     "type": "string",
-    "minLength": 2,
     "maxLength": 1024,
-    "pattern": r"^/[\s\S]*$",
+    "pattern": r"^/[\s\S]+$",
     "$comment": "must be a JSON pointer: a slash and the name of a field",
 }
 _OPERATIONS = ["add", "replace", "remove"]
@@ -343,7 +342,11 @@ REQUESTS: Mapping[str, Schema] = {
     "member_create": {
         "type": "object",
         "properties": {
-            "member": _text("The project that the image is shared with", minLength=1)
+            "member": {
+                **_text("The project that the image is shared with", minLength=1),
+                "pattern": r"^(?!\.{1,2}$)[^\x00-\x1f\x7f/\\]*$",
+                "$comment": "must be an id that can stand in a path",
+            }
         },
         "required": ["member"],
     },
