@@ -15,6 +15,8 @@ from .request import Request
 
 __all__ = ["answer_json", "read_json"]
 
+MOST_DIGITS = 1000
+
 
 def answer_json(request: Request, document: Any) -> bytes:
     """A document as a body that no cache keeps without asking."""
@@ -46,6 +48,7 @@ async def read_json(request: Request, most: int) -> Any:
             body.decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
+            parse_int=_whole_number,
         )
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     except RecursionError:
@@ -64,6 +67,13 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("a key stands twice in an object")
     return found
+
+
+def _whole_number(text: str) -> int:
+    """Python reads longer ones only in part, and says so in words for programmers."""
+    if len(text) > MOST_DIGITS:
+        raise ValueError("a number has too many digits")
+    return int(text)
 
 
 def _no_constant(text: str) -> float:
