@@ -219,7 +219,7 @@ class Image:
             stored_at=now,
             location=location,
             size=size,
-            virtual_size=size if self.disk_format == "raw" else virtual_size,
+            virtual_size=virtual_size,
             digest=digest,
             checksum=checksum,
         )

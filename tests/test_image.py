@@ -31,7 +31,7 @@ QUEUED = Image(
     disk_format="raw",
 )
 SAVING = QUEUED.saving(NOON)
-ACTIVE = SAVING.stored(LATER, LOCATION, 10, DIGEST, "2" * 32)
+ACTIVE = SAVING.stored(LATER, LOCATION, 10, DIGEST, "2" * 32, 20)
 PARENT = Pin(
     origin="http://global.example.com",
     image_id="22222222-2222-4222-8222-222222222222",
@@ -74,7 +74,7 @@ class StateTests(SynchronousTestCase):
                 stored_at=LATER,
                 location=LOCATION,
                 size=10,
-                virtual_size=10,
+                virtual_size=20,
                 digest=DIGEST,
                 checksum="2" * 32,
             ),
@@ -82,9 +82,10 @@ class StateTests(SynchronousTestCase):
 
     def test_virtual_size(self) -> None:
         """
-        Only of a raw disk the virtual size is that of its bytes.
+        How large its disk is is known only if the bytes have told it: those of a raw
+        disk in an archive do not.
         """
-        saving = evolve(SAVING, disk_format="qcow2")
+        saving = evolve(SAVING, container_format="ova")
         stored = saving.stored(LATER, LOCATION, 10, DIGEST, None)
         self.assertIsNone(stored.virtual_size)
 
@@ -140,7 +141,7 @@ class ChainTests(SynchronousTestCase):
                 name="golden",
                 disk_format="raw",
                 size=10,
-                virtual_size=10,
+                virtual_size=20,
                 checksum="2" * 32,
                 digest=DIGEST,
                 visibility=ACTIVE.visibility,
