@@ -88,6 +88,19 @@ class UploadTests(ServerCase):
             )
             self.assertEqual(done.json["disk_format"], kind)
 
+    async def test_wrong_format(self) -> None:
+        """
+        A file that is not what it is said to be is refused while it is sent, and it is
+        said what it is.
+        """
+        server = await self.serve()
+        disk = make_qcow2(self.mktemp() + ".qcow2", bytes(20 * 1024 * 1024))
+        words = ("--disk-format", "raw", "--server", server.url)
+        done = await run_command("upload", str(disk), *words)
+        self.assertEqual(done.code, 1)
+        self.assertIn("raw was declared, but the bytes are qcow2", done.err)
+        self.assertEqual(server.pieces(), [])
+
     async def test_empty(self) -> None:
         """
         An empty file is stored as an empty piece, not left to wait for bytes.
