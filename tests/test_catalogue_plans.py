@@ -246,6 +246,22 @@ class CostTests(SynchronousTestCase):
             )
             self.assertLess(late, 1.5 * second, query)
 
+    def test_behind_no_value(self) -> None:
+        """
+        Nor does the page where those end that have no value.
+        """
+        database = self.databases[MANY]
+        for key in ("name", "disk_format", "container_format", "size"):
+            query = evolve(ADMIN, sort=((key, False),))
+            with database.engine.connect() as connection:
+                listed = list_images(connection, evolve(query, limit=MANY))
+            empty = [image.id for image in listed if getattr(image, key) is None]
+            second, last = (
+                database.steps(evolve(query, marker=marker))
+                for marker in (empty[LIMIT], empty[-1])
+            )
+            self.assertLess(last, 1.5 * second, key)
+
     def test_find(self) -> None:
         """
         One statement finds an image with all that belongs to it, by its id.
