@@ -132,6 +132,21 @@ class RoutesTests(DocumentCase):
             security = self.operation("get", path)["security"]
             self.assertEqual({} in security, open_, path)
 
+    def test_signatures(self) -> None:
+        """
+        A signed URL is for bytes, to read and to bring them.
+        """
+        signed = {
+            (method, path)
+            for path, item in self.document["paths"].items()
+            for method in item.keys() & ALLOWED
+            if {"signature": []} in item[method]["security"]
+        }
+        one, file = "/images/{image_id}", "/v2/images/{image_id}/file"
+        joined = {("get", f"{one}/{name}") for name in ("chain", "stream", "chain.tar")}
+        whole = {(method, path) for method in ("get", "put") for path in (one, file)}
+        self.assertEqual(signed, joined | whole)
+
 
 class ParametersTests(DocumentCase):
     """What may be asked"""

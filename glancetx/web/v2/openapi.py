@@ -22,6 +22,19 @@ from .schemas import PUBLISHED, REQUESTS
 
 __all__ = ["OpenApi", "describe", "statuses"]
 
+SECURITY = {
+    "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "signature": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "gtx_sig",
+        "description": "The last of a signed URL's arguments; see glancetx sign.",
+    },
+}
+SIGNED = ("download_image", "upload_image")
+"""Rules of what a signed URL may let its bearer do."""
+
 ALWAYS = (400, 401, 408, 414, 417, 431, 500, 503)
 """What every route may answer."""
 
@@ -117,10 +130,7 @@ def describe(routes: Sequence[Route], url: str) -> Schema:
         "paths": paths,
         "components": {
             "schemas": dict(_schemas()),
-            "securitySchemes": {
-                "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
-                "bearer": {"type": "http", "scheme": "bearer"},
-            },
+            "securitySchemes": SECURITY,
         },
     }
 
@@ -148,6 +158,8 @@ def _operation(route: Route) -> Schema:
         "responses": {str(code): _response(code, known) for code in statuses(route)},
         "security": [{"token": []}, {"bearer": []}],
     }
+    if route.rule in SIGNED:
+        found["security"].append({"signature": []})
     if route.anonymous:
         found["security"].append({})
     if route.rule is not None:
