@@ -23,8 +23,8 @@ __all__ = ["Key", "behind", "keys_of"]
 
 Condition = ColumnElement[bool]
 
-#: The least values that these columns have, if they have one.
-LEAST = {"name": "", "container_format": "", "disk_format": "", "size": 0}
+#: Those of the keys that an image may have no value of.
+NULLABLE = frozenset({"name", "container_format", "disk_format", "size"})
 
 
 @frozen
@@ -36,7 +36,7 @@ class Key:
 
     @property
     def may_be_null(self) -> bool:
-        return self.name in LEAST
+        return self.name in NULLABLE
 
     @property
     def order(self) -> UnaryExpression[Any]:
@@ -52,7 +52,7 @@ class Key:
         """What comes behind the value of a row: one after the other."""
         here, there = images.c[self.name], getattr(row, self.name)
         if not self.descending:
-            yield here >= LEAST[self.name] if there is None else here > there
+            yield here.is_not(None) if there is None else here > there
         elif there is not None:
             yield here < there
             if self.may_be_null:
