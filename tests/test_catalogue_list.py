@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from glancetx.catalogue import Query
+from glancetx.catalogue import Query, TimeFilter
 from glancetx.errors import BadValue
-from glancetx.image import Image
+from glancetx.image import Digest, Image
 
-from .catalogues import NOON, CatalogueTestCase, far_pin, new_location
+from .catalogues import DIGEST, NOON, CatalogueTestCase, far_pin, new_location
 
 
 class PageTests(CatalogueTestCase):
@@ -175,6 +175,129 @@ class FilterTests(CatalogueTestCase):
         await self.assert_found([two], properties={"os": "debian", "arch": "x86"})
         await self.assert_found([], properties={"os": "deb"})
         await self.assert_found([], properties={"none": ""})
+
+    async def test_any_of(self) -> None:
+        """
+        Of some fields several values can be asked for: any of them will do.
+        """
+        one = await self.queued(name="a", disk_format="raw", container_format="bare")
+        two = await self.queued(name="b,c", disk_format="qcow2", container_format="ova")
+        three = await self.active(name="a")
+        await self.assert_found([one, two, three], names=("a", "b,c", "d"))
+        await self.assert_found([one, two], disk_formats=("raw", "qcow2"))
+        await self.assert_found([one, two], container_formats=("bare", "ova"))
+        await self.assert_found([one, two, three], statuses=("active", "queued"))
+        await self.assert_found([three], names=("a", "d"), statuses=("active", "x"))
+        await self.assert_found([two, three], ids=(two.id, three.id, "nobody"))
+        await self.assert_found([one], ids=(one.id,))
+
+    async def test_flags(self) -> None:
+        """
+        Images are found by whether they are protected or hidden; unasked, by neither.
+        """
+        images = [
+            await self.queued(protected=protected, hidden=hidden)
+            for protected in (False, True)
+            for hidden in (False, True)
+        ]
+        for flag in (False, True):
+            protected = [image for image in images if image.protected is flag]
+            await self.assert_found(protected, protected=flag)
+            hidden = [image for image in images if image.hidden is flag]
+            await self.assert_found(hidden, hidden=flag)
+        await self.assert_found(images)
+
+    async def test_tags(self) -> None:
+        """
+        All tags that are asked for must be there, however often each is asked for.
+        """
+        one = await self.queued(tags=frozenset({"a", "b"}))
+        two = await self.queued(tags=frozenset({"a"}))
+        await self.queued()
+        await self.assert_found([one, two], tags=("a",))
+        await self.assert_found([one], tags=("b", "a", "b"))
+        await self.assert_found([], tags=("a", "A"))
+
+    async def test_digests(self) -> None:
+        """
+        Images are found by the digests of their bytes.
+        """
+        image, location = await self.saving()
+        await self.active()
+        digest = Digest("sha512", "cd" * 64)
+        image = await self.catalogue.commit(image.id, location, 1, digest, "ef" * 16)
+        await self.assert_found([image], checksum="ef" * 16)
+        await self.assert_found([image], os_hash_value=digest.value)
+        await self.assert_found([image], os_hash_algo="sha512")
+        await self.assert_found([], os_hash_algo="sha256", os_hash_value=digest.value)
+
+    async def test_numbers(self) -> None:
+        """
+        All bounds of numbers must hold.
+        """
+        one, location = await self.saving(min_disk=1, min_ram=2)
+        await self.catalogue.commit(one.id, location, 5, DIGEST, None, 7)
+        two = await self.queued(min_disk=3, min_ram=4)
+        await self.assert_found([one], numbers={"size": (5, 5), "virtual_size": (7, 7)})
+        await self.assert_found([one], numbers={"min_disk": (None, 2)})
+        await self.assert_found([two], numbers={"min_disk": (2, None)})
+        await self.assert_found([two], numbers={"min_ram": (4, 4)})
+        both = {"min_disk": (0, 9), "min_ram": (3, None)}
+        await self.assert_found([two], numbers=both)
+
+    async def test_times(self) -> None:
+        """
+        Times are compared to the microsecond, each way, and all must hold.
+        """
+        early, noon, late = [
+            await self.queued(
+                created_at=NOON + timedelta(microseconds=n),
+                updated_at=NOON - timedelta(microseconds=n),
+            )
+            for n in (-1, 0, 1)
+        ]
+        for op, found in (
+            ("gt", [late]),
+            ("gte", [noon, late]),
+            ("lt", [early]),
+            ("lte", [early, noon]),
+            ("eq", [noon]),
+            ("neq", [early, late]),
+        ):
+            await self.assert_found(found, times=(TimeFilter("created_at", op, NOON),))
+        updated = TimeFilter("updated_at", "lte", NOON)
+        await self.assert_found([noon, late], times=(updated,))
+        created = TimeFilter("created_at", "lt", late.created_at)
+        await self.assert_found([noon], times=(updated, created))
+
+    async def test_much_at_once(self) -> None:
+        """
+        As much can be asked for at once as anybody needs; more is refused by name.
+        """
+        names = tuple(f"image {n}" for n in range(500))
+        image = await self.queued(
+            name=names[-1],
+            disk_format="raw",
+            properties={f"p{n}": "x" for n in range(64)},
+            tags=frozenset(names),
+        )
+        query: dict[str, Any] = {
+            "names": names,
+            "disk_formats": (*names[1:], "raw"),
+            "statuses": (*names[1:], "queued"),
+            "tags": names,
+            "properties": image.properties,
+        }
+        await self.assert_found([image], **query)
+        member = {"project": "p", "admin": False, "visibility": "all"}
+        await self.assert_found([], **query, **member)
+        ids = (*names[1:], image.id)
+        await self.assert_found([image], ids=ids, **query)
+        more = (*names, "one more")
+        for field, refused in (("name", Query(names=more)), ("tag", Query(tags=more))):
+            with self.assertRaises(BadValue) as caught:
+                await self.catalogue.list(refused)
+            self.assertEqual(caught.exception.field, field)
 
     async def test_pages_of_found(self) -> None:
         """
