@@ -36,7 +36,8 @@ public_url = "http://zone.example.com"
 backend = "filesystem"
 path = "pieces"
 """
-UNKNOWN = "00000000-0000-4000-8000-000000000000"
+ID = "00000000-0000-4000-8000-{:012}"
+UNKNOWN = ID.format(0)
 RECORD = {"disk_format": "raw", "container_format": "bare", "visibility": "shared"}
 EXAMPLES = 20
 
@@ -60,6 +61,7 @@ class FuzzCase(TestCase):
     timeout = 600
     token = ""
     faulty = False
+    made = 0
 
     def setUp(self) -> None:
         self.http = HTTPClient(Agent(reactor))
@@ -89,10 +91,14 @@ class FuzzCase(TestCase):
         return json.loads(text) if text else None
 
     async def make(self, body: bytes | None = b"bytes", **facts: Any) -> str:
-        """Make an image, active unless there is no body; its id."""
-        image_id: str = (await self.ask("POST", "/v2/images", {**RECORD, **facts}))[
-            "id"
-        ]
+        """
+        Make an image, active unless there is no body.
+
+        :returns: its id, the same each time that a test runs.
+        """
+        self.made += 1
+        image_id = ID.format(self.made)
+        await self.ask("POST", "/v2/images", {**RECORD, **facts, "id": image_id})
         if body is not None:
             await self.ask("PUT", f"/v2/images/{image_id}/file", body)
         return image_id
