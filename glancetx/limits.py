@@ -90,6 +90,9 @@ class Limits:
     image_members: int = _limit(128, "projects", "that one image is shared with")
     image_tags: int = _limit(128, "tags", "of one image")
     image_properties: int = _limit(128, "properties", "of one image")
+    property_bytes: int = _limit(
+        65536, "bytes", "of names and values of one image's properties together"
+    )
     image_leases: int = _limit(1000, "leases", "of one image")
     json_bytes: int = _limit(262144, "bytes", "of a request in JSON")
     identity_seconds: int = _limit(5, "seconds", "until Keystone must have answered")

@@ -89,9 +89,21 @@ class Changes:
         for name, count, most in (
             ("tags", len(image.tags), self._limits.image_tags),
             ("properties", len(image.properties), self._limits.image_properties),
+            (
+                "bytes of all properties together",
+                _property_bytes(image),
+                self._limits.property_bytes,
+            ),
         ):
             if count > most:
                 raise TooMany(name, most)
+
+
+def _property_bytes(image: Image) -> int:
+    """How much they add to each list that the image is in."""
+    return sum(
+        len(text.encode("utf-8")) for pair in image.properties.items() for text in pair
+    )
 
 
 def _check_formats(image: Image, changed: Image) -> None:
