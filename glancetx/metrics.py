@@ -6,7 +6,7 @@ What the server counts of its work, and how Prometheus reads it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -61,6 +61,12 @@ class Metrics:
         self._transfers = Gauge(
             "glancetx_transfers", "Requests in flight.", registry=registry
         )
+        self._leases = Gauge(
+            "glancetx_parent_leases",
+            "Parents on other servers, by how it stands with their leases.",
+            ["state"],
+            registry=registry,
+        )
         self._depth = Histogram(
             "glancetx_chain_depth",
             "Images in each chain that was read.",
@@ -88,6 +94,11 @@ class Metrics:
     def chain(self, depth: int) -> None:
         """A chain of so many images was opened to be read."""
         self._depth.observe(depth)
+
+    def leases(self, counts: Mapping[str, int]) -> None:
+        """So many parents on other servers have leases that stand so."""
+        for state, count in counts.items():
+            self._leases.labels(state).set(count)
 
     def watch_transfers(self, count: Callable[[], int]) -> None:
         """Ask this function, whenever the numbers are read, what is in flight."""

@@ -23,9 +23,11 @@ from .identity.policyfile import read_policy
 from .identity.signatures import Signatures
 from .identity.tokens import Tokens
 from .interfaces import IIdentity, Tools
+from .leasing import Leasing
 from .library.access import Access
 from .library.chains import Chains
 from .library.changes import Changes
+from .library.holding import Holding
 from .library.images import Images
 from .library.leases import Leases
 from .library.presence import Presence, lock_folder
@@ -62,6 +64,7 @@ class Parts:
     outbound: Outbound
     origins: Origins
     images: Images
+    holding: Holding
     identity: IIdentity
     signatures: Signatures
     routes: Routes
@@ -95,12 +98,31 @@ def compose(config: Config, reactor: Any) -> Parts:
     catalogue = Catalogue(config.catalogue_url, reactor)
     presence = Presence(catalogue, lock_folder(catalogue.url), reactor)
     stores = compose_stores(config, reactor, files)
-    uploads = Uploads(digests, config.server.os_hash_algo, config.server.md5)
+    uploads = Uploads(
+        digests, config.server.os_hash_algo, config.server.md5, limits.inspect_bytes
+    )
     access = Access(read_policy(config.identity.policy_file), catalogue)
     chains = Chains(own, origins, catalogue, access, limits)
     changes = Changes(access, limits, utcnow)
+    holding = Holding(
+        catalogue,
+        origins,
+        Leasing(own.bases[0].url, reactor, limits),
+        reactor,
+        utcnow,
+        metrics.leases,
+    )
     images = Images(
-        catalogue, stores, origins, chains, uploads, presence, access, changes, utcnow
+        catalogue,
+        stores,
+        origins,
+        chains,
+        uploads,
+        presence,
+        access,
+        changes,
+        holding,
+        utcnow,
     )
     sharing = Sharing(access, catalogue, limits, utcnow)
     leases = Leases(access, catalogue, limits, utcnow)
@@ -127,6 +149,7 @@ def compose(config: Config, reactor: Any) -> Parts:
         outbound=outbound,
         origins=origins,
         images=images,
+        holding=holding,
         identity=identity,
         signatures=signatures,
         routes=routes,

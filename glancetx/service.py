@@ -153,6 +153,8 @@ class Server(MultiService):
         await parts.presence.start()
         stack.push_async_callback(parts.outbound.stop)
         await self._scrub(parts)
+        stack.push_async_callback(parts.holding.stop)
+        parts.holding.start()
         stack.push_async_callback(parts.images.settled)
         stack.push_async_callback(self._drain, parts)
         self._introduce(parts)

@@ -33,10 +33,12 @@ STARTS = [
     "catalogue.processes",
     "catalogue.processes",
     "presence.sweep",
+    "holding.start",
 ]
 ENDS = [
     "drain 600",
     "images.settled",
+    "holding.stop",
     "outbound.stop",
     "presence.stop",
     "catalogue.stop",
@@ -118,7 +120,7 @@ class Parts:
     def __init__(self, tests: ServerCase) -> None:
         for name in ("catalogue", "presence", "stores", "outbound", "images"):
             setattr(self, name, Part(name, tests))
-        for name in ("identity", "signatures"):
+        for name in ("holding", "identity", "signatures"):
             setattr(self, name, Part(name, tests))
         self.presence.now = lambda: None
         self.pools = [Part("files", tests), Part("digests", tests)]

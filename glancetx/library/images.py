@@ -36,6 +36,7 @@ from glancetx.stores import Stores
 from .access import Access, owned
 from .chains import Chains
 from .changes import Changes, less_visible
+from .holding import Guard, Holding
 from .presence import Presence
 from .tasks import Tasks
 from .uploads import Expected, Received, Source, Uploads
@@ -82,10 +83,12 @@ class Images:
         presence: Presence,
         access: Access,
         changes: Changes,
+        holding: Holding,
         now: Callable[[], datetime],
     ) -> None:
         self._access = access
         self._changes = changes
+        self._holding = holding
         self._catalogue = catalogue
         self._stores = stores
         self._origins = origins
@@ -132,6 +135,7 @@ class Images:
             tags=draft.tags,
         )
         self._changes.check_new(caller, image, cap)
+        await self._holding.take(parents)
         await self._catalogue.add(image)
         return image
 
@@ -175,6 +179,10 @@ class Images:
         self._access.require("get_images", caller, Target(caller.project))
         query = evolve(query, project=caller.project, admin=caller.is_admin)
         return await self._catalogue.list(query)
+
+    async def guards(self, image: Image) -> Sequence[Guard]:
+        """Which of an image's ancestors elsewhere are safe from being deleted."""
+        return await self._holding.guards(image)
 
     async def open(self, image: Image) -> IPiece:
         """

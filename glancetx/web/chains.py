@@ -57,7 +57,11 @@ class ChainRoutes:
         """``GET /images/ID/chain``: the pieces, and where each begins."""
         image = await self._find(request, image_id)
         await self._images.check_chain(request.caller, image)
-        return answer_json(request, self._manifest(image).document)
+        document = self._manifest(image).document
+        for guard in await self._images.guards(image):
+            entry = document["chain"][1 + image.parents.index(guard.pin)]
+            entry["lease"] = guard.standing
+        return answer_json(request, document)
 
     async def stream(self, request: Request, image_id: str) -> bytes | None:
         """``GET /images/ID/stream``: the pieces end to end, the child's first."""

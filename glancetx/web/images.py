@@ -6,7 +6,7 @@ The one-call door: images by ``/images``, metadata in headers, bytes as bodies.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import evolve
@@ -21,6 +21,7 @@ from glancetx.errors import (
 )
 from glancetx.image import Image, Pin
 from glancetx.library.access import READ_BY
+from glancetx.library.holding import Guard
 from glancetx.library.images import Images
 from glancetx.library.uploads import Expected
 from glancetx.limits import Limits
@@ -47,6 +48,8 @@ __all__ = ["READING", "ImageRoutes", "checked_id", "parent_uri", "pin_uri"]
 
 #: Statuses of answers that send the bytes of images, or why they do not.
 READING = (200, 204, 206, 304, 409, 412, 416)
+
+GUARDED = b"X-Image-Meta-Parent-Guarded"
 
 
 class ImageRoutes:
@@ -104,7 +107,7 @@ class ImageRoutes:
                 raise
         request.setResponseCode(201)
         request.setHeader(b"Location", self._own.uri(image.id).encode("ascii"))
-        return answer_json(request, {"image": self._json(image)})
+        return answer_json(request, await self._made(image))
 
     async def store(self, request: Request, image_id: str) -> bytes:
         """``PUT /images/ID``: the bytes of a queued record."""
@@ -116,7 +119,7 @@ class ImageRoutes:
         image = await self._images.store(
             request.caller, image_id, request.body, expected
         )
-        return answer_json(request, {"image": self._json(image)})
+        return answer_json(request, await self._made(image))
 
     async def show(self, request: Request, image_id: str) -> bytes | None:
         """``GET`` and ``HEAD /images/ID``: the image's own bytes, and its metadata."""
@@ -124,6 +127,9 @@ class ImageRoutes:
         rules = () if request.method == b"HEAD" else READ_BY
         image = await self._images.find(caller, checked_id(image_id), *rules)
         metadata = to_headers(image, parent_uri(image, self._own))
+        if image.parents:
+            unguarded = await self._unguarded(image)
+            metadata[GUARDED] = b"false" if unguarded else b"true"
         if not image.status.has_bytes:
             for name, value in metadata.items():
                 request.setHeader(name, value)
@@ -178,6 +184,25 @@ class ImageRoutes:
         if page and len(found) > len(page):
             document["next"] = next_page(request.path, request.args, page[-1].id)
         return answer_json(request, document)
+
+    async def _made(self, image: Image) -> dict[str, Any]:
+        """What is said to who makes an image, also of parents that may vanish."""
+        document: dict[str, Any] = {"image": self._json(image)}
+        unguarded = await self._unguarded(image)
+        if unguarded:
+            document["unguarded"] = [
+                {
+                    "uri": pin_uri(guard.pin, self._own),
+                    "lease": guard.standing,
+                    "reason": guard.problem,
+                }
+                for guard in unguarded
+            ]
+        return document
+
+    async def _unguarded(self, image: Image) -> Sequence[Guard]:
+        guards = await self._images.guards(image)
+        return [guard for guard in guards if not guard.standing.guards]
 
     def _json(self, image: Image) -> dict[str, Any]:
         return to_json(image, self._own.uri(image.id), parent_uri(image, self._own))

@@ -25,7 +25,7 @@ from glancetx.web.routes import Route
 
 from .listing import PATH, first_page, next_page, read_query
 from .patch import MEDIA_TYPES, apply, read_patch
-from .records import path_of, read_draft, to_record
+from .records import GUARDED, path_of, read_draft, to_record
 
 __all__ = ["RecordRoutes", "media_type", "require_json"]
 
@@ -59,13 +59,12 @@ class RecordRoutes:
     async def create(self, request: Request) -> bytes:
         """``POST /v2/images``: a record; its bytes come later."""
         require_json(request)
-        most = self._limits.json_bytes
-        draft = read_draft(await read_json(request, most), most)
+        draft = read_draft(await read_json(request, self._limits.json_bytes))
         image = await self._images.create(request.caller, draft)
         request.setResponseCode(201)
         location = self._own.bases[0].url + path_of(image.id)
         request.setHeader(b"Location", location.encode("ascii"))
-        return self._answer(request, image)
+        return await self._answer(request, image)
 
     async def list(self, request: Request) -> bytes:
         """``GET /v2/images``: a page of images."""
@@ -85,7 +84,7 @@ class RecordRoutes:
     async def show(self, request: Request, image_id: str) -> bytes:
         """``GET /v2/images/ID``."""
         image = await self._images.find(request.caller, checked_id(image_id))
-        return self._answer(request, image)
+        return await self._answer(request, image)
 
     async def change(self, request: Request, image_id: str) -> bytes:
         """``PATCH /v2/images/ID``: all changes at once, or none."""
@@ -93,12 +92,12 @@ class RecordRoutes:
         kind = media_type(request)
         if kind not in MEDIA_TYPES:
             return _refuse_patch(request)
-        most = self._limits.json_bytes
-        changes = read_patch(kind, await read_json(request, most))
+        document = await read_json(request, self._limits.json_bytes)
+        changes = read_patch(kind, document)
         image = await self._images.change(
-            request.caller, image_id, partial(apply, changes, most)
+            request.caller, image_id, partial(apply, changes)
         )
-        return self._answer(request, image)
+        return await self._answer(request, image)
 
     async def remove(self, request: Request, image_id: str) -> bytes:
         """``DELETE /v2/images/ID``."""
@@ -122,8 +121,13 @@ class RecordRoutes:
             raise BadValue("status", str(problem)) from None
         return _nothing(request)
 
-    def _answer(self, request: Request, image: Image) -> bytes:
-        return answer_json(request, to_record(image, self._own))
+    async def _answer(self, request: Request, image: Image) -> bytes:
+        record = to_record(image, self._own)
+        if image.parents:
+            guards = await self._images.guards(image)
+            guarded = all(guard.standing.guards for guard in guards)
+            record[GUARDED] = "true" if guarded else "false"
+        return answer_json(request, record)
 
 
 def media_type(request: Request) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from glancetx.errors import BadValue, Forbidden, TooMany
+from glancetx.errors import BadValue, Forbidden
 from glancetx.image import Image, Visibility
 from glancetx.library.images import Draft
 from glancetx.uris import Names
@@ -22,8 +22,8 @@ from glancetx.web.metadata import CONTROL, to_time
 from . import schemas
 
 __all__ = [
+    "GUARDED",
     "PARENT",
-    "check_properties",
     "check_settable",
     "checked_field",
     "checked_property",
@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 PARENT = "os_glance_parent_id"
+GUARDED = "os_glance_parent_guarded"
 NAME_CHARACTERS = 255
 VALUE_BYTES = 65535
 
@@ -86,14 +87,13 @@ def to_record(image: Image, own: Names) -> dict[str, Any]:
     }
 
 
-def read_draft(document: Any, most: int) -> Draft:
+def read_draft(document: Any) -> Draft:
     """
     What a document says of a new image.
 
-    :param most: bytes of all properties together.
     :raises BadValue: that names the field.
     :raises Forbidden: if the server alone says what the field is.
-    :raises TooMany: if the properties are too large.
+    :raises TooMany: if there are too many.
     """
     if isinstance(document, dict):
         for name in document.keys() - {"id"} - PARENTS:
@@ -108,7 +108,6 @@ def read_draft(document: Any, most: int) -> Draft:
             facts |= checked_field(name, value)
         elif name not in PARENTS:
             properties[name] = checked_property(name, value)
-    check_properties(properties, most)
     return Draft(properties=properties, parent_id=_parent(document), **facts)
 
 
@@ -156,20 +155,6 @@ def checked_property(name: str, value: str) -> str:
     if len(value.encode("utf-8")) > VALUE_BYTES:
         raise BadValue(name, f"must have at most {VALUE_BYTES} bytes")
     return value
-
-
-def check_properties(properties: Mapping[str, str], most: int) -> None:
-    """
-    Whether all properties of an image are small enough to be shown in a list.
-
-    :raises TooMany: if they are not.
-    """
-    found = sum(
-        len(name.encode("utf-8")) + len(value.encode("utf-8"))
-        for name, value in properties.items()
-    )
-    if found > most:
-        raise TooMany("bytes of all properties together", most)
 
 
 def _chain_facts(image: Image, own: Names) -> dict[str, str]:
