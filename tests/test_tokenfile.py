@@ -45,7 +45,9 @@ from datetime import UTC, datetime
 from glancetx.identity.tokenfile import add_token, revoke_token
 
 path, user = sys.argv[1:]
-for number in range(20):
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(60):
     new = add_token(path, user, "p", ("reader",), None, datetime.now(UTC))
     if number % 2:
         revoke_token(path, new.token.id)
@@ -177,13 +179,27 @@ class ChangeTests(TokenFileCase):
         environment = {**os.environ, "PYTHONPATH": home}
         writers = [
             subprocess.Popen(
-                [sys.executable, "-c", WRITER, self.path, user], env=environment
+                [sys.executable, "-c", WRITER, self.path, user],
+                env=environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             for user in "ab"
         ]
-        self.assertEqual([writer.wait() for writer in writers], [0, 0])
+        for writer in writers:
+            self.addCleanup(writer.kill)
+            assert writer.stdout is not None
+            self.assertEqual(writer.stdout.readline(), "ready\n")
+        for writer in writers:  # both are ready: begin
+            assert writer.stdin is not None
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+        for writer in writers:
+            writer.communicate()
+        self.assertEqual([writer.returncode for writer in writers], [0, 0])
         users = sorted(token.user for token in read_tokens(self.path).values())
-        self.assertEqual("".join(users), "a" * 10 + "b" * 10)
+        self.assertEqual("".join(users), "a" * 30 + "b" * 30)
 
 
 class ReadTests(TokenFileCase):

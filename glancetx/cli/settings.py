@@ -84,7 +84,7 @@ def _token_file_or_variable(
     ctx: click.Context, param: click.Parameter, value: str | None
 ) -> None:
     token = os.environ.get(TOKEN)
-    if value is None and token:
+    if token:
         if not (token.isascii() and token.isprintable() and " " not in token):
             raise click.BadParameter(f"${TOKEN} is no token: it must be ASCII")
         _settings(ctx).token = token

@@ -42,6 +42,7 @@ _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 _WHOLE = re.compile(r"(?:/v1)?/images/([^/]+)|/v2/images/([^/]+)/file")
 _JOINED = re.compile(r"(?:/v1)?/images/([^/]+)/(?:chain|stream|chain\.tar)")
 _LONGEST_QUERY = 1024
+_SHOWN = 64
 
 _NO_KEY = SigningKey("", bytes(32))
 """Signs where a key is unknown, so that this takes no less time."""
@@ -206,10 +207,11 @@ def _facts(arguments: Arguments) -> dict[str, str]:
         name: _single(name, arguments.get(name.encode("ascii"), ())) for name in needed
     }
     for given in arguments:
-        if given.decode("ascii", "replace") not in facts:
+        name = given.decode("ascii", "backslashreplace")
+        if name not in facts:
             raise NotAuthenticated(
-                f"{given.decode('ascii', 'backslashreplace')} cannot be in the query "
-                "of a signed URL, which has what was signed and nothing else"
+                f"{name[:_SHOWN]} cannot be in the query of a signed URL, which has "
+                "what was signed and nothing else"
             )
     for name in ("gtx_expires", "gtx_size"):
         if name in facts and _NUMBER.fullmatch(facts[name]) is None:
