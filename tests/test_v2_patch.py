@@ -21,7 +21,6 @@ from glancetx.web.v2.patch import MEDIA_TYPES, NEWER, OLDER, apply, read_patch
 
 from .properties import untimed
 
-MOST = 1000
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 IMAGE = Image(
     id="11111111-1111-4111-8111-111111111111",
@@ -68,7 +67,7 @@ class PatchCase(SynchronousTestCase):
     """Changes :data:`IMAGE`."""
 
     def patched(self, document: Any, media_type: str = NEWER) -> Image:
-        return apply(read_patch(media_type, document), MOST, IMAGE)
+        return apply(read_patch(media_type, document), IMAGE)
 
     def refused(
         self, error: type[GlancetxError], document: Any, media_type: str = NEWER
@@ -272,25 +271,6 @@ class PropertyTests(PatchCase):
         for value in ("\0", "é" * 32768):
             self.refused(BadValue, newer(("replace", "/there", value)))
 
-    def test_too_large(self) -> None:
-        """
-        All properties together have a bound, at the end and not on the way there.
-        """
-        large = ("add", "/large", "x" * MOST)
-        message = self.refused(TooMany, newer(large))
-        self.assertIn("at most 1000 are allowed", message)
-        self.assertEqual(
-            self.properties(newer(large, ("remove", "/large"))), IMAGE.properties
-        )
-
-    def test_too_large_already(self) -> None:
-        """
-        What is too large already does not keep fields from being changed.
-        """
-        image = evolve(IMAGE, properties={"a": "x" * MOST, "b": "y"})
-        changes = read_patch(NEWER, newer(("replace", "/name", "new")))
-        self.assertEqual(apply(changes, MOST, image), evolve(image, name="new"))
-
 
 class FormTests(PatchCase):
     """What is no list of operations."""
@@ -399,9 +379,9 @@ class AnyTests(PatchCase):
         parsed = read_patch(NEWER, document)
         image = evolve(IMAGE, properties=properties)
         if expected is None:
-            self.assertRaises(Conflict, apply, parsed, 10**9, image)
+            self.assertRaises(Conflict, apply, parsed, image)
         else:
-            changed = apply(parsed, 10**9, image)
+            changed = apply(parsed, image)
             self.assertEqual(changed, evolve(image, properties=expected))
         self.assertEqual(image.properties, properties)
 

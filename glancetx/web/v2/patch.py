@@ -22,12 +22,7 @@ from glancetx.image import Image
 from glancetx.web.fields import SETTABLE
 
 from . import schemas
-from .records import (
-    check_properties,
-    check_settable,
-    checked_field,
-    checked_property,
-)
+from .records import check_settable, checked_field, checked_property
 
 __all__ = ["MEDIA_TYPES", "Change", "apply", "read_patch"]
 
@@ -75,19 +70,14 @@ def read_patch(media_type: str, document: Any) -> tuple[Change, ...]:
     )
 
 
-def apply(changes: Sequence[Change], most: int, image: Image) -> Image:
+def apply(changes: Sequence[Change], image: Image) -> Image:
     """
     The record after all changes, one after the other.
 
-    :param most: bytes of all its properties together.
     :raises Conflict: if one does not fit to what there is.
     :raises Forbidden: if a field would be removed.
-    :raises TooMany: if the properties become too large.
     """
-    changed = reduce(_changed, changes, image)
-    if changed.properties != image.properties:
-        check_properties(changed.properties, most)
-    return changed
+    return reduce(_changed, changes, image)
 
 
 def _changed(image: Image, change: Change) -> Image:
