@@ -128,6 +128,17 @@ class ExampleTests(PageCase):
         for one, output in done:
             message = f"{one.command}gave\n{output}instead of\n{one.shown}"
             self.assertTrue(matches(one.shown, output), message)
+        self.check_log(folder)
+
+    def check_log(self, folder: Path) -> None:
+        """No token is in the log of the server, nor the query of a signed URL."""
+        log = (folder / "twistd.log").read_text(encoding="utf-8")
+        self.assertGreater(log.count(" GET /images/"), 3)
+        for secret in (
+            "gtx_sig",
+            *(folder / "alice").read_text().strip().split("_")[2:],
+        ):
+            self.assertNotIn(secret, log)
 
     def end(self, pid: Path) -> None:
         """End the server that an example has started, if none has ended it."""
