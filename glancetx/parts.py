@@ -129,7 +129,16 @@ def compose(config: Config, reactor: Any) -> Parts:
     player = Player(reactor, files)
     signatures = Signatures(config.identity.signing_keys_file, utcnow)
     resource, routes = make_routes(
-        images, sharing, leases, own, player, identity, signatures, limits, metrics
+        images,
+        sharing,
+        leases,
+        own,
+        player,
+        identity,
+        signatures,
+        limits,
+        metrics,
+        access.open_door,
     )
     site = Site(
         resource,

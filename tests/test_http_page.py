@@ -82,6 +82,7 @@ class PageTests(SynchronousTestCase):
             signatures=nothing,
             limits=Limits(),
             metrics=Metrics(),
+            open_door=True,
         )
         routes = {
             (method, self.named(rule.rule))

@@ -49,6 +49,7 @@ class DocumentCase(SynchronousTestCase):
             signatures=nothing,
             limits=Limits(),
             metrics=Metrics(),
+            open_door=True,
         )
         self.map = cast(Any, resource)._app.url_map
         self.document = describe(self.routes.all, URL)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from glancetx.caller import Caller
+from glancetx.caller import NOBODY, Caller
 from glancetx.errors import Forbidden, NoSuchImage
 from glancetx.identity.policy import Policy, Target
 from glancetx.image import Image, Member, Status, Visibility
@@ -42,6 +42,12 @@ class Access:
     def __init__(self, policy: Policy, catalogue: Records) -> None:
         self._policy = policy
         self._catalogue = catalogue
+
+    @property
+    def open_door(self) -> bool:
+        """Whether public images may be read by those who have shown no identity."""
+        public = Target(visibility=Visibility.PUBLIC)
+        return self._policy.allows("read_public_image", NOBODY, public)
 
     async def find(self, caller: Caller, image_id: str, *rules: str) -> Image:
         """

@@ -55,18 +55,20 @@ def make_routes(
     signatures: Signatures,
     limits: Limits,
     metrics: Metrics,
+    open_door: bool,
 ) -> tuple[KleinResource, Routes]:
     """
     The root resource, and the routes that it serves.
 
     :param own: under which names this server's images are known.
+    :param open_door: public images are for everyone, known or not.
     """
     app = Klein()
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.converters["other_version"] = discovery.OtherVersion
     routes = Routes(app, identity, signatures, ALIASES)
-    sender = Sender(player, limits, identified=bool(identity.challenge))
+    sender = Sender(player, limits, open_door)
     for part in (
         ImageRoutes(images, own, sender, limits),
         ChainRoutes(images, own, sender, metrics),

@@ -13,9 +13,17 @@ from glancetx.errors import BadValue, TooMany
 
 from .request import Request
 
-__all__ = ["answer_json", "read_json"]
+__all__ = ["answer_json", "cache_rule", "read_json"]
 
 MOST_DIGITS = 1000
+
+
+def cache_rule(request: Request) -> bytes:
+    """
+    What caches are told of what is not for everyone: to ask each time, and where
+    callers are asked who they are, that no cache of several people may keep it.
+    """
+    return b"private, no-cache" if request.challenge else b"no-cache"
 
 
 def answer_json(request: Request, document: Any) -> bytes:
@@ -23,7 +31,7 @@ def answer_json(request: Request, document: Any) -> bytes:
     body = json.dumps(document, ensure_ascii=False).encode("utf-8") + b"\n"
     request.setHeader(b"Content-Type", b"application/json")
     request.setHeader(b"Content-Length", b"%d" % len(body))
-    request.setHeader(b"Cache-Control", b"no-cache")
+    request.setHeader(b"Cache-Control", cache_rule(request))
     return body
 
 

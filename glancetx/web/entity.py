@@ -20,6 +20,7 @@ from glancetx.limits import Limits
 from glancetx.streaming.player import Player
 from glancetx.streaming.segments import Literal, Segment
 
+from .bodies import cache_rule
 from .conditions import applies_to_range, precondition
 from .problems import answer_problem
 from .ranges import UNSATISFIABLE, parse_ranges
@@ -30,7 +31,6 @@ __all__ = ["Sender"]
 NONE: Mapping[bytes, bytes] = {}
 PUBLIC = b"public, max-age=60"
 REVALIDATED = b"no-cache"
-PRIVATE = b"private, no-cache"
 REPRESENTATION_DIGESTS = {"sha256": "sha-256", "sha512": "sha-512"}
 
 
@@ -50,11 +50,11 @@ class _Cut:
 class Sender:
     """Answers GET and HEAD with layouts."""
 
-    def __init__(self, player: Player, limits: Limits, identified: bool) -> None:
-        """:param identified: callers are asked who they are; not all may read all."""
+    def __init__(self, player: Player, limits: Limits, open_door: bool) -> None:
+        """:param open_door: public images are for everyone, known or not."""
         self._player = player
         self._limits = limits
-        self._restricted = PRIVATE if identified else REVALIDATED
+        self._open_door = open_door
 
     async def send(
         self,
@@ -76,7 +76,7 @@ class Sender:
         if status == 412:
             message = "the body is not the one that the condition names"
             return answer_problem(request, 412, message)
-        self._set(request, self._validators(layout))
+        self._set(request, self._validators(request, layout))
         if status == 304:
             request.setResponseCode(304)
             return b""
@@ -131,9 +131,9 @@ class Sender:
             return None
         return parse_ranges(values[0], layout.segments.length, self._limits.ranges)
 
-    def _validators(self, layout: Layout) -> dict[bytes, bytes]:
-        control = self._restricted
-        if layout.public:
+    def _validators(self, request: Request, layout: Layout) -> dict[bytes, bytes]:
+        control = cache_rule(request)
+        if layout.public and self._open_door:
             control = PUBLIC if layout.kind == "own" else REVALIDATED
         return {
             b"ETag": layout.etag,

@@ -27,7 +27,7 @@ from glancetx.library.uploads import Expected
 from glancetx.limits import Limits
 from glancetx.uris import Names, is_image_id
 
-from .bodies import answer_json
+from .bodies import answer_json, cache_rule
 from .conditions import has_conditions, may_change
 from .entity import Sender
 from .metadata import (
@@ -133,7 +133,7 @@ class ImageRoutes:
         if not image.status.has_bytes:
             for name, value in metadata.items():
                 request.setHeader(name, value)
-            request.setHeader(b"Cache-Control", b"no-cache")
+            request.setHeader(b"Cache-Control", cache_rule(request))
             request.setResponseCode(204)
             return b""
         piece = await self._images.open(image)

@@ -14,6 +14,7 @@ from glancetx.image import Image
 from glancetx.library.images import Images
 from glancetx.library.uploads import Expected
 from glancetx.uris import Names
+from glancetx.web.bodies import cache_rule
 from glancetx.web.entity import Sender
 from glancetx.web.images import READING, checked_id
 from glancetx.web.metadata import read_number
@@ -57,7 +58,7 @@ class FileRoutes:
             raise Forbidden(self._difference(image))
         if not image.status.has_bytes:
             request.setResponseCode(204)
-            request.setHeader(b"Cache-Control", b"no-cache")
+            request.setHeader(b"Cache-Control", cache_rule(request))
             return b""
         _obey_old_range(request)
         layout = layouts.own(image, await self._images.open(image))
