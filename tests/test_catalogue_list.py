@@ -247,14 +247,13 @@ class FilterTests(CatalogueTestCase):
 
     async def test_times(self) -> None:
         """
-        Times are compared to the microsecond, each way, and all must hold.
+        Times are compared as they are shown, to the second, and all must hold.
         """
+        full = NOON.replace(microsecond=0)
+        almost = timedelta(microseconds=999_999)
         early, noon, late = [
-            await self.queued(
-                created_at=NOON + timedelta(microseconds=n),
-                updated_at=NOON - timedelta(microseconds=n),
-            )
-            for n in (-1, 0, 1)
+            await self.queued(created_at=full + later, updated_at=full - later)
+            for later in (-timedelta(microseconds=1), almost, timedelta(seconds=1))
         ]
         for op, found in (
             ("gt", [late]),
@@ -264,8 +263,10 @@ class FilterTests(CatalogueTestCase):
             ("eq", [noon]),
             ("neq", [early, late]),
         ):
-            await self.assert_found(found, times=(TimeFilter("created_at", op, NOON),))
-        updated = TimeFilter("updated_at", "lte", NOON)
+            await self.assert_found(found, times=(TimeFilter("created_at", op, full),))
+            half = full + timedelta(seconds=0.5)
+            await self.assert_found(found, times=(TimeFilter("created_at", op, half),))
+        updated = TimeFilter("updated_at", "lt", full)
         await self.assert_found([noon, late], times=(updated,))
         created = TimeFilter("created_at", "lt", late.created_at)
         await self.assert_found([noon], times=(updated, created))

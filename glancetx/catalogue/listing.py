@@ -8,8 +8,8 @@ Images that come or go between two pages neither repeat nor hide others.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Collection, Iterator, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -18,8 +18,10 @@ from sqlalchemy import (
     CompoundSelect,
     Connection,
     Select,
+    and_,
     exists,
     func,
+    not_,
     select,
     true,
     union_all,
@@ -55,14 +57,6 @@ EQUAL = {
 }
 #: How many values may be asked for at once of one field.
 MOST_VALUES = 500
-OPERATORS = {
-    "gt": operator.gt,
-    "gte": operator.ge,
-    "lt": operator.lt,
-    "lte": operator.le,
-    "eq": operator.eq,
-    "neq": operator.ne,
-}
 
 
 def list_images(connection: Connection, query: Query) -> list[Image]:
@@ -151,7 +145,7 @@ def _conditions(query: Query) -> Iterator[Condition]:
     for name, bounds in query.numbers.items():
         yield from _between(images.c[name], *bounds)
     for moment in query.times:
-        yield OPERATORS[moment.op](images.c[moment.field], moment.when)
+        yield _at(images.c[moment.field], moment.op, moment.when)
     if query.tags:
         yield _has_tags(set(query.tags))
     for name, value in query.properties.items():
@@ -167,6 +161,22 @@ def _between(
         yield column >= _bounded(least)
     if greatest is not None:
         yield column <= _bounded(greatest)
+
+
+def _at(column: Column[datetime], op: str, when: datetime) -> Condition:
+    """Times are compared as they are shown: 10:00:07.9 is equal to 10:00:07."""
+    begin = when.replace(microsecond=0)
+    end = begin + timedelta(seconds=1)
+    within = and_(column >= begin, column < end)
+    conditions: dict[str, Condition] = {
+        "gt": column >= end,
+        "gte": column >= begin,
+        "lt": column < begin,
+        "lte": column < end,
+        "eq": within,
+        "neq": not_(within),
+    }
+    return conditions[op]
 
 
 def _has_tags(asked: set[str]) -> Condition:

@@ -31,6 +31,7 @@ class TimeFilter:
     """
     :ivar field: ``created_at`` or ``updated_at``.
     :ivar op: ``gt``, ``gte``, ``lt``, ``lte``, ``eq`` or ``neq``.
+    :ivar when: to the second, as times are shown; not the last one of all.
     """
 
     field: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -255,6 +255,7 @@ def _time(name: str, value: str) -> TimeFilter:
     try:
         when = datetime.fromisoformat(rest)
         when = when.replace(tzinfo=when.tzinfo or UTC).astimezone(UTC)
+        when + timedelta(seconds=1)  # the catalogue looks at whole seconds
     except (ValueError, OverflowError):
         raise BadValue(
             name,
