@@ -51,10 +51,6 @@ class Caller:
         """He has shown who he is, or needs not to."""
         return bool(self.roles)
 
-    @property
-    def is_admin(self) -> bool:
-        return "admin" in self.roles
-
 
 #: Who asks a server that asks nobody who he is: he may do everything.
 ANYONE = Caller(roles=frozenset({"admin", "member", "reader"}))

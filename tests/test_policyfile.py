@@ -14,7 +14,7 @@ from textwrap import dedent
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from glancetx.caller import Caller
+from glancetx.caller import NOBODY, Caller
 from glancetx.errors import ConfigError
 from glancetx.identity.policy import RULES, Policy, Target
 from glancetx.identity.policyfile import OF_GLANCE, read_policy
@@ -97,6 +97,35 @@ class UsedTests(PolicyFileCase):
             event["rules"],
             "default, get_metadef_namespace, metadef_default, tasks_api_access",
         )
+
+    def test_bounds(self) -> None:
+        """
+        A rule for everybody, as older files for Glance have it, is for everybody whom
+        Glance's database would let.
+        """
+        names = ("get_image", "download_image", "modify_image", "read_public_image")
+        policy = self.read("".join(f'{name}: ""\n' for name in names))
+        nothing = Caller("u", "q", frozenset({"none"}))
+        for target, allowed in (
+            (Target("p"), set()),
+            (Target("p", None, "public"), {*names} - {"modify_image"}),
+            (Target("p", "q", "shared"), {"get_image", "download_image"}),
+            (Target("q"), {*names} - {"read_public_image"}),
+        ):
+            found = {name for name in names if policy.allows(name, nothing, target)}
+            self.assertEqual(found, allowed, target)
+
+    def test_nobody(self) -> None:
+        """
+        No rule lets those who show nothing do more than read public images.
+        """
+        policy = self.read("".join(f'{name}: "@"\n' for name in RULES))
+        for target, allowed in (
+            (Target("p"), set()),
+            (Target("p", None, "public"), {"read_public_image"}),
+        ):
+            found = {name for name in RULES if policy.allows(name, NOBODY, target)}
+            self.assertEqual(found, allowed)
 
     def test_referred(self) -> None:
         """

@@ -68,6 +68,34 @@ zone servers and caches do; ``carry_image`` lets the servers of zones fetch byte
 they have promised to those who may read them.
 """
 
+_ADMIN = "rule:context_is_admin"
+_BOUNDS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("get_image", "download_image", "get_members", "get_member", "get_leases"),
+        f"{_ADMIN} or {_SEEN}",
+    ),
+    **dict.fromkeys(
+        (
+            "add_image",
+            "modify_image",
+            "upload_image",
+            "delete_image",
+            "deactivate",
+            "reactivate",
+            "add_member",
+            "delete_member",
+        ),
+        f"{_ADMIN} or {_OWNER}",
+    ),
+    "read_public_image": "'public':%(visibility)s",
+}
+"""
+What no other rule instead of the table's can go beyond.
+
+Glance's database hides images and keeps them from being changed, whatever its rules
+say. So ``""`` in a file for Glance means whoever sees the image, or owns it.
+"""
+
 _REMOTE = re.compile(r"(?:^|[\s(])https?:")
 
 _REMEMBERED = 4096
@@ -112,14 +140,24 @@ class Policy:
                 raise ConfigError(
                     source, name, "rules that ask another server are not supported"
                 )
+        self._bounds = {
+            name: f"{name}, at most" for name in overrides or {} if name in _BOUNDS
+        }
+        bounds = {at_most: _BOUNDS[name] for name, at_most in self._bounds.items()}
         self._enforcer = Enforcer(
-            ConfigOpts(), rules=Rules.from_dict(rules), use_conf=False
+            ConfigOpts(), rules=Rules.from_dict(rules | bounds), use_conf=False
         )
         self._judge = lru_cache(_REMEMBERED)(self._enforce)
         self.names = frozenset(rules)
 
     def allows(self, rule: str, caller: Caller, target: Target) -> bool:
-        """Whether a caller may do what a rule is about."""
+        """
+        Whether a caller may do what a rule is about.
+
+        Who has shown nothing may read public images at most, whatever a rule says.
+        """
+        if not caller.is_known and rule != "read_public_image":
+            return False
         return self._judge(rule, caller.user, caller.project, caller.roles, target)
 
     def _enforce(
@@ -131,8 +169,9 @@ class Policy:
         target: Target,
     ) -> bool:
         credentials = {"user_id": user, "project_id": project, "roles": list(roles)}
-        return bool(
-            self._enforcer.enforce(rule, _known(asdict(target)), _known(credentials))
+        return all(
+            self._enforcer.enforce(name, _known(asdict(target)), _known(credentials))
+            for name in {rule, self._bounds.get(rule, rule)}
         )
 
 

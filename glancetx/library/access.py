@@ -49,6 +49,10 @@ class Access:
         public = Target(visibility=Visibility.PUBLIC)
         return self._policy.allows("read_public_image", NOBODY, public)
 
+    def is_admin(self, caller: Caller) -> bool:
+        """Whether a caller is an admin, of all projects."""
+        return self._policy.allows("context_is_admin", caller, Target())
+
     async def find(self, caller: Caller, image_id: str, *rules: str) -> Image:
         """
         An image, for one who may do with it what a rule is about.
@@ -79,7 +83,7 @@ class Access:
 
     def require_active(self, caller: Caller, image: Image) -> None:
         """:raises Forbidden: if it is deactivated, and the caller is no admin."""
-        if image.status is Status.DEACTIVATED and not caller.is_admin:
+        if image.status is Status.DEACTIVATED and not self.is_admin(caller):
             raise Forbidden(
                 f"image {image.id} is deactivated; only admins may read its bytes"
             )
@@ -99,7 +103,7 @@ class Access:
         if (
             image.visibility is not Visibility.SHARED
             or caller.project in (None, image.owner)
-            or caller.is_admin
+            or self.is_admin(caller)
         ):
             return target
         member = await self._catalogue.membership(image.id, caller.project or "")

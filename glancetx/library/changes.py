@@ -69,7 +69,7 @@ class Changes:
         changed = alter(image)
         if changed.visibility is not image.visibility:
             self._check_visibility(caller, changed, cap)
-        if changed.owner != image.owner and not caller.is_admin:
+        if changed.owner != image.owner and not self._access.is_admin(caller):
             raise Forbidden("owner: only admins may give an image to another project")
         _check_formats(image, changed)
         self._check_counts(changed)

@@ -177,7 +177,8 @@ class Images:
         :raises BadValue: if the marker is not an image.
         """
         self._access.require("get_images", caller, Target(caller.project))
-        query = evolve(query, project=caller.project, admin=caller.is_admin)
+        admin = self._access.is_admin(caller)
+        query = evolve(query, project=caller.project, admin=admin)
         return await self._catalogue.list(query)
 
     async def guards(self, image: Image) -> Sequence[Guard]:

@@ -47,7 +47,7 @@ class Sharing:
         """
         image = await self._shared(caller, image_id, "get_members")
         members = await self._catalogue.members(image_id)
-        if _of_owner(caller, image):
+        if self._is_of_owner(caller, image):
             return members
         return [member for member in members if member.project == caller.project]
 
@@ -58,7 +58,7 @@ class Sharing:
         :raises NoSuchMember: if it is not, or the caller may not know.
         """
         image = await self._access.find(caller, image_id, "get_member")
-        if project != caller.project and not _of_owner(caller, image):
+        if project != caller.project and not self._is_of_owner(caller, image):
             raise NoSuchMember(image_id, project)
         return await self._find(image_id, project)
 
@@ -88,7 +88,7 @@ class Sharing:
         :raises NoSuchMember: if the image is not shared with it.
         """
         await self._shared(caller, image_id, "get_member")
-        if project != caller.project and not caller.is_admin:
+        if project != caller.project and not self._access.is_admin(caller):
             if await self._catalogue.membership(image_id, project) is None:
                 raise NoSuchMember(image_id, project)
             raise Forbidden(f"only project {project} itself may accept or reject this")
@@ -121,7 +121,6 @@ class Sharing:
             raise NoSuchMember(image_id, project)
         return member
 
-
-def _of_owner(caller: Caller, image: Image) -> bool:
-    """Whether he may know of all members."""
-    return caller.is_admin or caller.project == image.owner
+    def _is_of_owner(self, caller: Caller, image: Image) -> bool:
+        """Whether he may know of all members."""
+        return self._access.is_admin(caller) or caller.project == image.owner
