@@ -19,6 +19,7 @@ demo: venv ## a global and a zone server, a snapshot sent and restored
 
 test: lint types ## check style and types, then run the tests (TESTS=tests.test_x)
 	@tests/real/install curl nginx-light qemu-utils varnish
+	@tests/real/install-openstack
 	@$(PYTHON) -u -b -m twisted.trial $(TESTS) </dev/null | tee .venv/trial.txt; \
 	status=$${PIPESTATUS[0]}; \
 	awk "$$CLOSING_LINE" .venv/trial.txt; \
