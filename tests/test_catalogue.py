@@ -7,8 +7,10 @@ Tests of image records: what is kept, what is refused, what is deleted.
 from __future__ import annotations
 
 from datetime import timedelta, timezone
+from typing import Any
 
 from attrs import evolve
+from twisted.internet.defer import Deferred, DeferredList
 
 from glancetx.errors import (
     BadValue,
@@ -94,6 +96,18 @@ class RecordTests(CatalogueTestCase):
         with self.assertRaises(NoSuchImage) as caught:
             await self.catalogue.find("nobody")
         self.assertEqual(str(caught.exception), "no image nobody")
+
+    async def test_together(self) -> None:
+        """
+        Images that are looked up at once are each found, or not.
+        """
+        one, two = await self.queued(name="one"), await self.queued(name="two")
+        wanted = (one.id, "nobody", two.id, one.id)
+        finding = [Deferred.fromCoroutine(self.catalogue.find(i)) for i in wanted]
+        results: Any = await DeferredList(finding, consumeErrors=True)
+        good = [result for found, result in results if found]
+        self.assertEqual(good, [one, two, one])
+        self.assertIsInstance(results[1][1].value, NoSuchImage)
 
     async def test_taken(self) -> None:
         """

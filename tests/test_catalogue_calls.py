@@ -23,7 +23,7 @@ from twisted.internet.defer import (
 from glancetx.catalogue import Catalogue, Query
 from glancetx.catalogue.calls import Calls, Job, read, write
 from glancetx.catalogue.engines import make_engine
-from glancetx.errors import CatalogueUnavailable, ConfigError, NoSuchImage
+from glancetx.errors import BadValue, CatalogueUnavailable, ConfigError, NoSuchImage
 
 from .catalogues import CatalogueTestCase, new_image, reactor
 
@@ -177,6 +177,47 @@ class CallsTests(CatalogueTestCase):
             await given_up
         await self.writes.call(note, 2)
         self.assertEqual(await self.reads.call(notes), [1, 2])
+
+    async def test_asked_together(self) -> None:
+        """
+        What is asked for until a job begins is one call; each gets his own answer.
+        """
+        asked: list[list[int]] = []
+
+        def halve(connection: Connection, about: list[int]) -> list[int | Exception]:
+            asked.append(about)
+            return [BadValue("n", str(n)) if n % 2 else n // 2 for n in about]
+
+        answers = [self.reads.ask(halve, n) for n in (4, 5, 4, 6)]
+        answers[0].cancel()
+        results: Any = await DeferredList(answers, consumeErrors=True)
+        given = [result for good, result in results if good]
+        self.assertEqual(given, [2, 3])
+        self.assertIsInstance(results[1][1].value, BadValue)
+        self.assertEqual(await self.reads.ask(halve, 8), 4)
+        self.assertEqual(asked, [[4, 5, 4, 6], [8]])
+        self.assertEqual(self.jobs, [1, 1])
+
+    async def test_asked_in_vain(self) -> None:
+        """
+        A failure is everyone's who asked; the next is answered again.
+        """
+        troubled = True
+
+        def answer(connection: Connection, about: list[int]) -> list[int]:
+            if troubled:
+                ask(connection, "nonsense nonsense")
+            return about
+
+        answers = [self.reads.ask(answer, n) for n in range(3)]
+        results: Any = await DeferredList(answers, consumeErrors=True)
+        errors = {type(failure.value) for _, failure in results}
+        self.assertEqual(errors, {CatalogueUnavailable})
+        troubled = False
+        self.assertEqual(await self.reads.ask(answer, 7), 7)
+        await self.reads.stop()
+        with self.assertRaises(CatalogueUnavailable):
+            await self.reads.ask(answer, 8)
 
     async def test_stop(self) -> None:
         """

@@ -25,6 +25,7 @@ from .engines import as_fact
 
 __all__ = ["Call", "Calls", "Job", "Threads", "read", "write"]
 
+A = TypeVar("A")
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -65,6 +66,7 @@ class Calls:
         self._width = width
         self._threads = Threads(0, width, f"catalogue-{job.__name__}")
         self._waiting: list[tuple[Call, Deferred[Any]]] = []
+        self._asked: dict[Callable[..., Any], list[tuple[Any, Deferred[Any]]]] = {}
         self._running = 0
         self._due = False
         self._closed = False
@@ -94,6 +96,26 @@ class Calls:
             self._reactor.callLater(0, self._turn_over)
         return result
 
+    def ask(
+        self, f: Callable[[Connection, list[A]], Sequence[T | Exception]], about: A
+    ) -> Deferred[T]:
+        """
+        Call ``f(connection, [about, ...])`` in a thread, once for all that it is asked
+        about meanwhile: a statement about many costs little more than one about one.
+
+        :param f: returns what it found of each, in order; what is an exception fails.
+        :raises CatalogueUnavailable: (as a failure) if the database is in trouble.
+        """
+        if self._closed:
+            return fail(CatalogueUnavailable("it is not open"))
+        asked = self._asked.setdefault(f, [])
+        result: Deferred[T] = Deferred()
+        asked.append((about, result))
+        if len(asked) == 1:
+            answers = self.call(lambda c: f(c, [about for about, _ in asked]))
+            answers.addBoth(_share, asked)
+        return result
+
     async def stop(self) -> None:
         """
         Take no more calls; end the threads when the last has its result. Idempotent.
@@ -115,6 +137,7 @@ class Calls:
     def _start_job(self) -> None:
         if self._waiting and self._running < self._width:
             waiting, self._waiting = self._waiting, []
+            self._asked = {}
             self._running += 1
             self._threads.callInThread(self._work, waiting)
 
@@ -140,6 +163,19 @@ class Calls:
         idle, self._idle = self._idle, []
         for deferred in idle:
             deferred.callback(None)
+
+
+def _share(
+    answers: Sequence[Any] | Failure, asked: list[tuple[Any, Deferred[Any]]]
+) -> None:
+    """Give each who asked his own answer; a failure is everyone's."""
+    if isinstance(answers, Failure):
+        answers = [answers.value] * len(asked)
+    for (_, deferred), answer in zip(asked, answers, strict=True):
+        if isinstance(answer, BaseException):
+            deferred.errback(Failure(answer))
+        else:
+            deferred.callback(answer)
 
 
 def read(engine: Engine, calls: Sequence[Call]) -> list[Any]:

@@ -92,7 +92,7 @@ class Catalogue:
 
         :raises NoSuchImage: if there is none, or none any more.
         """
-        return await self._reads.call(images.find, image_id)
+        return await self._reads.ask(images.find_all, image_id)
 
     async def add(self, image: Image) -> None:
         """

@@ -9,7 +9,7 @@ given. The statements are constants, so that they are compiled once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
 from attrs import evolve
@@ -30,6 +30,7 @@ __all__ = [
     "children",
     "delete",
     "find",
+    "find_all",
     "known_chain",
     "load",
     "save",
@@ -116,13 +117,23 @@ def find(connection: Connection, image_id: str, lock: bool = False) -> Image:
     return image_of(row)
 
 
+def find_all(
+    connection: Connection, image_ids: Sequence[str]
+) -> list[Image | NoSuchImage]:
+    """Images, or that there are none, in the order of their ids."""
+    found = _load(connection, set(image_ids))
+    return [found.get(image_id) or NoSuchImage(image_id) for image_id in image_ids]
+
+
 def load(connection: Connection, image_ids: Sequence[str]) -> list[Image]:
     """Images that are there, in the order of their ids."""
-    if not image_ids:
-        return []
-    rows = connection.execute(_FIND_ALL, {"image_ids": image_ids}).all()
-    found = {row.id: image_of(row) for row in rows}
+    found = _load(connection, image_ids) if image_ids else {}
     return [found[image_id] for image_id in image_ids]
+
+
+def _load(connection: Connection, image_ids: Collection[str]) -> dict[str, Image]:
+    rows = connection.execute(_FIND_ALL, {"image_ids": list(image_ids)}).all()
+    return {row.id: image_of(row) for row in rows}
 
 
 def add(connection: Connection, image: Image) -> None:
