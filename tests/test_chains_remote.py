@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from attrs import evolve
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 from twisted.web.server import Request, Site
 
-from glancetx.caller import ANYONE
+from glancetx.caller import ANYONE, Caller
 from glancetx.config import OriginConfig
 from glancetx.errors import BadValue, OriginUnavailable
-from glancetx.image import Digest, Pin
+from glancetx.image import Digest, Pin, Visibility
 from glancetx.limits import Limits
 from glancetx.origins import Origins
 from glancetx.outbound import Outbound
@@ -28,6 +29,7 @@ from .loopback import Loopback
 from .players import Glance, Glancetx, Played, image_id
 
 DEPTH = Limits().chain_depth
+OTHER = Caller("u", "other", frozenset({"member", "reader"}))
 
 
 class Endless(Glancetx):
@@ -284,6 +286,7 @@ class RemoteTests(TestCase):
         pin, and the rest of that chain.
         """
         known = (pin(2, self.second.url), pin(3))
+        self.records.add(3)
         self.records.known[self.second.url, image_id(2)] = known
         self.glancetx.add(Played(1, parent=self.uri(self.second, 2)))
         await self.second.close()
@@ -292,6 +295,21 @@ class RemoteTests(TestCase):
         )
         found = await self.chains.resolve(ANYONE, self.uri(self.first, 1))
         self.assertEqual(found[1:], known)
+
+    async def test_down_and_granted(self) -> None:
+        """
+        What was granted to somebody else is not taken, wherever in the chain it is.
+        """
+        private = evolve(pin(3, self.first.url), visibility=Visibility.PRIVATE)
+        self.records.add(4)
+        here = self.records.images[image_id(4)]
+        self.records.images[here.id] = evolve(here, visibility=Visibility.PRIVATE)
+        await self.second.close()
+        for granted in (private, pin(4)):
+            known = (pin(2, self.second.url), granted)
+            self.records.known[self.second.url, image_id(2)] = known
+            with self.assertRaises(OriginUnavailable):
+                await self.chains.resolve(OTHER, self.uri(self.second, 2))
 
     async def test_up_and_known(self) -> None:
         """

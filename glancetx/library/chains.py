@@ -187,7 +187,7 @@ class Chains:
             found = await origin.look_up(image_id, caller, asked.signature)
         except OriginUnavailable as problem:
             known = await self._catalogue.known_chain(origin.url, image_id)
-            if known is None or not known[0].visibility.is_public:
+            if known is None or not await self._is_his(caller, known):
                 raise
             self.log.info(
                 "image {image_id} of origin {origin}: taken as known: {reason}",
@@ -209,6 +209,24 @@ class Chains:
                 "an [[origins]] entry for that server would let it be followed"
             )
         return named
+
+    async def _is_his(self, caller: Caller, known: Sequence[Pin]) -> bool:
+        """
+        Whether a caller may have what somebody else was granted, when nobody can be
+        asked: all that is elsewhere must be public.
+
+        What he may read here he may read with all its parents.
+        """
+        for pin in known:
+            if pin.origin is None:
+                try:
+                    await self._access.find(caller, pin.image_id, *READ_BY)
+                except (NoSuchImage, Forbidden):
+                    return False
+                return True
+            if not pin.visibility.is_public:
+                return False
+        return True
 
 
 def _refused(problem: str) -> BadValue:
