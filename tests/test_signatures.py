@@ -403,6 +403,7 @@ class QueryTests(SignatureCase):
         yield from ("", "x", "gtx_sig=1", f"{query}&layout=own", f"{query}&{query}")
         yield f"{query}&gtx_sig=1"
         yield query.replace("gtx_key", "gtx_kex")
-        yield query + "é"
+        for odd in "é \t\r\n#/?":
+            yield query + odd
         yield query + "0" * 2000
         yield self.signatures.sign(WRITE, OWN, HOUR)

@@ -41,7 +41,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 _WHOLE = re.compile(r"(?:/v1)?/images/([^/]+)|/v2/images/([^/]+)/file")
 _JOINED = re.compile(r"(?:/v1)?/images/([^/]+)/(?:chain|stream|chain\.tar)")
-_LONGEST_QUERY = 1024
+_QUERY = re.compile(r"[A-Za-z0-9_.~:%+=&-]{1,1024}")
 _SHOWN = 64
 
 _NO_KEY = SigningKey("", bytes(32))
@@ -55,7 +55,7 @@ def is_signed(arguments: Arguments) -> bool:
 
 def is_signature(query: str) -> bool:
     """Whether a query is that of a signed URL to read from, and nothing more."""
-    if len(query) > _LONGEST_QUERY or not query.isascii():
+    if _QUERY.fullmatch(query) is None:  # it becomes a part of another request
         return False
     try:
         found = parse_qsl(query, strict_parsing=True, max_num_fields=len(_GET) + 1)
