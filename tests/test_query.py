@@ -109,6 +109,13 @@ class QueryTests(SynchronousTestCase):
         found = self.refused("property-a-b=1&property-A_b=2")
         self.assertEqual(found, "property-A_b: is given more than once")
 
+    def test_nul(self) -> None:
+        """
+        So is what PostgreSQL cannot compare with.
+        """
+        for text in ("name=%00", "marker=a%00b", "property-a=%00", "property-%00=a"):
+            self.assertIn("NUL", self.refused(text))
+
     def test_many_properties(self) -> None:
         """
         So are more properties than the catalogue should look for at once.

@@ -95,5 +95,7 @@ def _texts(arguments: Arguments) -> list[tuple[str, str]]:
             raise BadValue(name, "must be UTF-8") from None
         if len(texts) > 1:
             raise BadValue(name, "is given more than once")
+        if "\0" in name or "\0" in texts[0]:
+            raise BadValue(name, "must not have the character NUL")
         found.append((name, texts[0]))
     return found

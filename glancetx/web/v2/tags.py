@@ -15,6 +15,8 @@ from glancetx.web.images import checked_id
 from glancetx.web.request import Request
 from glancetx.web.routes import Route
 
+from .records import checked_field
+
 __all__ = ["TagRoutes"]
 
 LONGEST = 255
@@ -38,6 +40,7 @@ class TagRoutes:
         """``PUT``: one more tag; nothing happens if it is there."""
         if len(tag) > LONGEST:
             raise BadValue("tag", f"must have at most {LONGEST} characters")
+        checked_field("tag", tag)
 
         def tagged(image: Image) -> Image:
             return evolve(image, tags=image.tags | {tag})
