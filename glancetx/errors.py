@@ -242,17 +242,21 @@ class ImageInUse(GlancetxError):
 
     :ivar children: those that are known here.
     :ivar holders: sentences about servers whose images are.
+    :ivar others: how many children there are beside those that are named.
     """
 
     image_id: str
     children: tuple[str, ...]
     holders: tuple[str, ...] = ()
+    others: int = 0
 
     def __str__(self) -> str:
         reasons = []
-        if self.children:
+        if self.children or self.others:
+            named = [", ".join(self.children)] if self.children else []
+            others = [f"{self.others} other images"] if self.others else []
             reasons.append(
-                f"is the parent of {', '.join(self.children)}; delete those first"
+                f"is the parent of {' and '.join(named + others)}; delete those first"
             )
         if self.holders:
             reasons.append(f"is leased by {', '.join(self.holders)}")

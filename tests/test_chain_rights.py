@@ -173,6 +173,50 @@ class LocalTests(ChainCase):
         reply = await self.attach(server, "member", parent)
         self.assertEqual(reply.code, 400)
 
+    async def test_hidden_more(self) -> None:
+        """
+        A child may become less visible, though not so little as its parent is by now.
+        """
+        server = await self.serve(identity=self.identity)
+        parent = await self.golden(server, "community")
+        image_id = await self.child(server, "community", parent)
+        for which, visibility, code in (
+            (parent, "private", 200),
+            (image_id, "shared", 200),
+            (image_id, "community", 403),
+            (image_id, "private", 200),
+            (image_id, "shared", 403),
+        ):
+            path = f"/v2/images/{which}"
+            patch = [{"op": "replace", "path": "/visibility", "value": visibility}]
+            reply = await self.ask(
+                server, "owner", "PATCH", path, patch, content_type=PATCH
+            )
+            self.assertEqual(reply.code, code, (visibility, reply))
+
+    async def test_guard(self) -> None:
+        """
+        Who would delete a parent is told which children there are that he can see, and
+        how many that he cannot.
+        """
+        server = await self.serve(identity=self.identity)
+        parent = await self.golden(server, "community")
+        for who in ("stranger", "member"):
+            fields = {"parent_id": parent, "visibility": "private"}
+            await self.make(server, who, fields, DELTA)
+        mine = await self.child(server, "private", parent)
+        path = f"/v2/images/{parent}"
+        reply = await self.ask(server, "owner", "DELETE", path)
+        self.assertEqual(reply.code, 409)
+        said = reply.json["conflictingRequest"]["message"]
+        self.assertIn(f"is the parent of {mine} and 2 other images;", said)
+        await self.ask(server, "owner", "DELETE", f"/v2/images/{mine}")
+        reply = await self.ask(server, "owner", "DELETE", path)
+        said = reply.json["conflictingRequest"]["message"]
+        self.assertIn("is the parent of 2 other images;", said)
+        reply = await self.ask(server, "admin", "DELETE", path)
+        self.assertNotIn("other", reply.json["conflictingRequest"]["message"])
+
     async def test_deactivated(self) -> None:
         """
         A deactivated image anywhere in a chain stops all reads but an admin's.

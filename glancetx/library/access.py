@@ -81,6 +81,15 @@ class Access:
         if not self._policy.allows(rule, caller, target):
             raise Forbidden(f"you are not allowed to do this (policy rule {rule})")
 
+    def require_still(self, rule: str, caller: Caller, image: Image) -> None:
+        """
+        Judge again what was allowed, by a record that is now locked against changes.
+
+        :raises Forbidden: if a change meanwhile took the right away.
+        """
+        if not _granted(caller, image, rule):
+            self.require(rule, caller, owned(image))
+
     def require_active(self, caller: Caller, image: Image) -> None:
         """:raises Forbidden: if it is deactivated, and the caller is no admin."""
         if image.status is Status.DEACTIVATED and not self.is_admin(caller):

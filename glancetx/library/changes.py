@@ -68,7 +68,10 @@ class Changes:
         self._access.require("modify_image", caller, owned(image))
         changed = alter(image)
         if changed.visibility is not image.visibility:
-            self._check_visibility(caller, changed, cap)
+            # To hide an image more is lawful, though its parent is hidden still more.
+            raised = changed.visibility.rank > image.visibility.rank
+            least = cap if raised else Visibility.PUBLIC
+            self._check_visibility(caller, changed, least)
         if changed.owner != image.owner and not self._access.is_admin(caller):
             raise Forbidden("owner: only admins may give an image to another project")
         _check_formats(image, changed)

@@ -24,6 +24,7 @@ from glancetx.errors import (
     BadValue,
     Forbidden,
     GlancetxError,
+    ImageInUse,
     PieceCorrupt,
     WrongState,
 )
@@ -42,6 +43,10 @@ from .tasks import Tasks
 from .uploads import Expected, Received, Source, Uploads
 
 __all__ = ["Draft", "Images"]
+
+
+MOST_NAMED = 100
+"""Children that are named to who would delete their parent."""
 
 
 @frozen
@@ -248,9 +253,12 @@ class Images:
         :raises WrongState: unless it has bytes.
         """
         await self._access.find(caller, image_id, "deactivate")
-        return await self._catalogue.change(
-            image_id, lambda image: image.deactivated(self._now())
-        )
+
+        def deactivated(image: Image) -> Image:
+            self._access.require_still("deactivate", caller, image)
+            return image.deactivated(self._now())
+
+        return await self._catalogue.change(image_id, deactivated)
 
     async def reactivate(self, caller: Caller, image_id: str) -> Image:
         """
@@ -259,9 +267,12 @@ class Images:
         :raises WrongState: unless it has bytes.
         """
         await self._access.find(caller, image_id, "reactivate")
-        return await self._catalogue.change(
-            image_id, lambda image: image.reactivated(self._now())
-        )
+
+        def reactivated(image: Image) -> Image:
+            self._access.require_still("reactivate", caller, image)
+            return image.reactivated(self._now())
+
+        return await self._catalogue.change(image_id, reactivated)
 
     def remove(
         self, caller: Caller, image_id: str, force: bool = False
@@ -291,8 +302,13 @@ class Images:
         _require_formats(image)
         await self._undo_owed()
         location = Location(self._stores.default.name, uuid4().hex)
-        await self._catalogue.begin(image_id, location, self._presence.process_id)
+        image = await self._catalogue.begin(
+            image_id, location, self._presence.process_id
+        )
         try:
+            # From here on nobody changes what the bytes are judged by.
+            self._access.require_still("upload_image", caller, image)
+            _require_formats(image)
             received = await self._receive(image, location, source, expected)
         except BaseException as problem:
             self.log.info(
@@ -309,9 +325,38 @@ class Images:
         if force:
             self._access.require("force_delete", caller, owned(image))
         await self._undo_owed()
-        image = await self._catalogue.delete(image_id, _require_unprotected, force)
+
+        def check(image: Image) -> None:
+            self._access.require_still("delete_image", caller, image)
+            _require_unprotected(image)
+
+        try:
+            image = await self._catalogue.delete(image_id, check, force)
+        except ImageInUse as problem:
+            if not problem.children:
+                raise
+            raise await self._told(caller, problem) from None
         if image.location is not None:
             await self._discard(image.location)
+
+    async def _told(self, caller: Caller, problem: ImageInUse) -> ImageInUse:
+        """The same; of children that the caller cannot see only how many they are."""
+        query = Query(
+            project=caller.project,
+            admin=self._access.is_admin(caller),
+            visibility="all",
+            member_status="all",
+            ids=problem.children[:MOST_NAMED],
+            sort=(("id", False),),
+            limit=MOST_NAMED,
+        )
+        seen = await self._catalogue.list(query)
+        return ImageInUse(
+            problem.image_id,
+            tuple(image.id for image in seen),
+            problem.holders,
+            len(problem.children) - len(seen),
+        )
 
     async def _receive(
         self, image: Image, location: Location, source: Source, expected: Expected
