@@ -40,9 +40,17 @@ class Key:
 
     @property
     def order(self) -> UnaryExpression[Any]:
-        """The order of this key; what has no value comes before what has one."""
+        """
+        The order of this key; what has no value comes before what has one.
+
+        Where there always is a value nothing is said of that, since PostgreSQL reads an
+        index only in the order that it was made for.
+        """
         by: ColumnElement[Any] = column(self.name)
-        return by.desc().nulls_last() if self.descending else by.asc().nulls_first()
+        ordered = by.desc() if self.descending else by.asc()
+        if not self.may_be_null:
+            return ordered
+        return ordered.nulls_last() if self.descending else ordered.nulls_first()
 
     def at(self, row: Row[Any]) -> Condition:
         """What has the same value as a row."""

@@ -91,7 +91,8 @@ ids = Table(
 )
 
 #: The lists are read in the order of these indexes. Sorted by anything, a list is a
-#: merge of the images of each visibility; one's own are found by their owner.
+#: merge of the images of each visibility; one's own are found by their owner. (For
+#: PostgreSQL the columns that may be NULL would have to say NULLS FIRST.)
 images = Table(
     "images",
     metadata,
