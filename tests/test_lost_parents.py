@@ -74,11 +74,11 @@ class LostParentTests(ServerCase):
 
     async def test_deleted_parent(self) -> None:
         """
-        A parent that its server has deleted is named where no byte has gone yet, and
+        A parent that its server was forced to delete is named where no byte has gone yet, and
         cuts a stream that has begun.
         """
         await self.start()
-        await self.golden.ask("DELETE", f"/images/{self.parent}")
+        await self.golden.ask("DELETE", f"/images/{self.parent}?force=true")
         part = await self.read("/stream", Range=f"bytes={len(CHILD)}-")
         self.assert_problem(part, 500, self.golden.uri(self.parent))
         whole = Deferred.fromCoroutine(self.read("/stream"))
