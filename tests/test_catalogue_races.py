@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.python.failure import Failure
 
 from glancetx.catalogue import Catalogue
 from glancetx.errors import BadValue, ImageExists, ImageInUse, NoSuchImage, WrongState
-from glancetx.image import Status
+from glancetx.image import Image, Lease, Status
 
 from .catalogues import (
     DIGEST,
@@ -126,6 +127,35 @@ class RaceTests(CatalogueTestCase):
             )
             absent = [isinstance(image, NoSuchImage) for image in found]
             self.assertEqual(absent, [bool(gone)] * 2)
+
+    async def test_leased_or_gone(self) -> None:
+        """
+        An image is leased or deleted, never both.
+        """
+        for _ in range(ROUNDS):
+            image = await self.active()
+            lease = Lease(image.id, "h", "http://z.invalid", None, self.now, self.now)
+            results = await outcomes(
+                self.catalogue.lease(lease, DIGEST, 1), self.other.delete(image.id)
+            )
+            leased = not self.assert_one(results, NoSuchImage, ImageInUse)
+            self.assertEqual(await self.other.leases(image.id), (lease,) * leased)
+
+    async def test_changed_by_two(self) -> None:
+        """
+        Two that change an image at once both change it, one after the other.
+        """
+        image = await self.queued()
+
+        def count(old: Image) -> Image:
+            return evolve(old, min_disk=old.min_disk + 1)
+
+        for _ in range(ROUNDS):
+            await outcomes(
+                self.catalogue.change(image.id, count),
+                self.other.change(image.id, count),
+            )
+        self.assertEqual((await self.other.find(image.id)).min_disk, 2 * ROUNDS)
 
     async def test_commit_or_condemned(self) -> None:
         """

@@ -74,8 +74,8 @@ class LostParentTests(ServerCase):
 
     async def test_deleted_parent(self) -> None:
         """
-        A parent that its server was forced to delete is named where no byte has gone yet, and
-        cuts a stream that has begun.
+        A parent that its server was forced to delete is named where no byte has gone
+        yet, and cuts a stream that has begun.
         """
         await self.start()
         await self.golden.ask("DELETE", f"/images/{self.parent}?force=true")
