@@ -454,10 +454,11 @@ class Images:
 
 
 def _require_formats(image: Image) -> None:
-    """:raises BadValue: (naming the field) if one is not known yet."""
-    for name in ("disk_format", "container_format"):
-        if getattr(image, name) is None:
-            raise BadValue(name, "must be given before the bytes come")
+    """:raises BadValue: (naming them all) if any is not known yet."""
+    names = ("disk_format", "container_format")
+    missing = [name for name in names if getattr(image, name) is None]
+    if missing:
+        raise BadValue(" and ".join(missing), "must be given before the bytes come")
 
 
 def _require_unprotected(image: Image) -> None:
