@@ -142,9 +142,7 @@ def shared_worker() -> Worker:
 @cache
 def shared_keystone() -> Keystone:
     """That of all tests which leave it alone."""
-    keystone = Keystone()
-    atexit.register(keystone.remove)
-    return keystone
+    return Keystone()
 
 
 @frozen

@@ -8,6 +8,7 @@ The accounts are made once, in a folder beside Keystone's venv, and copied from 
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import shutil
@@ -124,6 +125,7 @@ class Keystone:
         """:param origin: the folder to begin with; ``None`` for that with accounts."""
         origin = origin or prepared()
         self._folder = Path(mkdtemp(prefix="glancetx-keystone-"))
+        atexit.register(self.remove)
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}/v3"
         self._admin: str | None = None
@@ -158,7 +160,9 @@ class Keystone:
 
     def remove(self) -> None:
         """End it, and remove its files."""
-        self.stop()
+        atexit.unregister(self.remove)
+        if hasattr(self, "_program"):
+            self.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def ask(

@@ -257,12 +257,10 @@ class ListTests(ClientCase):
         self.assertEqual(self.names("--tag many"), expected)
         self.assertEqual(self.names("--tag many --sort name:desc"), expected[::-1])
         self.assertEqual(self.names("--tag many --limit 7"), expected[-7:])
-        shown = self.names("--tag many --sort created_at --max-items 31")
+        shown = self.names("--tag many --sort created_at:desc --max-items 31")
         self.assertEqual(shown, expected[::-1][:31])
-        older = "--tag many --sort created_at --marker many-56"
+        older = "--tag many --sort created_at:desc --marker many-56"
         self.assertEqual(self.names(older), expected[55::-1])
-        both = "--tag many --sort min_ram:asc"
-        self.assertIn("400", self.alice.is_refused(f"openstack image list {both}"))
 
     def test_filters(self) -> None:
         """
