@@ -217,6 +217,10 @@ class FilterTests(ListingCase):
                 ("updated_at", "lt", 25),
             ],
         )
+        many = "&".join(["created_at=gt:2026-11-23"] * 17)
+        self.assertEqual(
+            self.refused(many), "created_at: must not be given more than 16 times"
+        )
 
     def test_tags(self) -> None:
         """

@@ -47,6 +47,7 @@ DEFAULT_DIRECTION = "desc"
 BOOLEANS = {"true": True, "false": False}
 REPEATED = {"tag", "sort_key", "sort_dir", *TIMES}
 MOST_TAGS = 64
+MOST_TIMES = 16
 MOST_PROPERTIES = 64
 
 NUMBER = re.compile("-?[0-9]{1,19}")
@@ -242,6 +243,9 @@ def _numbers(texts: Texts) -> dict[str, tuple[int | None, int | None]]:
 
 
 def _times(texts: Texts) -> tuple[TimeFilter, ...]:
+    for name in TIMES:
+        if len(texts.get(name, ())) > MOST_TIMES:
+            raise BadValue(name, f"must not be given more than {MOST_TIMES} times")
     return tuple(
         _time(name, value) for name in sorted(TIMES) for value in texts.get(name, ())
     )
