@@ -139,10 +139,10 @@ def _header(request: Request, name: bytes) -> str | None:
     values = request.requestHeaders.getRawHeaders(name, [])
     if len(values) > 1:
         raise NotAuthenticated(f"{name.decode('ascii')} is given more than once")
-    return values[0].decode("latin-1").strip() or None if values else None
+    return values[0].decode("latin-1").strip(" \t") or None if values else None
 
 
 def _bearer(value: str | None) -> str | None:
     if value is None or not value.lower().startswith(_BEARER):
         return None
-    return value[len(_BEARER) :].strip() or None
+    return value[len(_BEARER) :].strip(" \t") or None
