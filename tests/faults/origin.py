@@ -152,9 +152,16 @@ class _Connection(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         self._buffer += data
-        if not self._buffer.endswith(b"\r\n\r\n"):
+        head, end, body = self._buffer.partition(b"\r\n\r\n")
+        if not end:
             return
-        asked = Asked.parse(self._buffer[:-4])
+        asked = Asked.parse(head)
+        if len(body) < int(asked.headers.get("content-length", 0)):
+            return
+        if "/leases/" in asked.target:
+            self.factory.leased.append(asked)
+            self._lease()
+            return
         self.factory.asked.append(asked)
         parent = self.factory.parents.get(asked.target.split("/")[2])
         if parent is None:
@@ -165,6 +172,13 @@ class _Connection(Protocol):
             self._describe(parent)
         else:
             self._send(parent, asked)
+
+    def _lease(self) -> None:
+        """Give whatever lease is wished for."""
+        answer = b'{"lease": {}}'
+        lines = ["Content-Type: application/json", f"Content-Length: {len(answer)}"]
+        self.transport.write(_head(201, *lines) + answer)
+        self.transport.loseConnection()
 
     def _refuse(self, code: int) -> None:
         lines = ["Content-Length: 0", f"Location: {self.factory.elsewhere}"]
@@ -227,7 +241,8 @@ class FaultyOrigin(Factory):
     """
     The server; give it to a :class:`~tests.loopback.Loopback`.
 
-    :ivar asked: what came, in order.
+    :ivar asked: what came, in order, but for what is about leases.
+    :ivar leased: that.
     :ivar sent: bytes of pieces that were taken from it.
     :ivar elsewhere: where its refusals lead.
     :ivar send_buffer: bytes of its kernel's buffer for each connection.
@@ -238,6 +253,7 @@ class FaultyOrigin(Factory):
     def __init__(self, *parents: Parent) -> None:
         self.parents = {parent.id: parent for parent in parents}
         self.asked: list[Asked] = []
+        self.leased: list[Asked] = []
         self.sent = 0
         self.elsewhere = ""
         self.send_buffer: int | None = None
