@@ -361,7 +361,8 @@ class TroubleTests(CatalogueTestCase):
 
     async def test_rules(self) -> None:
         """
-        Every connection writes ahead, syncs each commit and minds foreign keys.
+        Every connection writes ahead, syncs each commit, minds foreign keys, and keeps
+        no more of the file than the page on the catalogue says.
         """
         for calls in (self.catalogue._reads, self.catalogue._writes):
             for pragma, value in (
@@ -369,6 +370,7 @@ class TroubleTests(CatalogueTestCase):
                 ("synchronous", 2),
                 ("foreign_keys", 1),
                 ("busy_timeout", 10000),
+                ("cache_size", -8192),
             ):
                 self.assertEqual(await calls.call(ask, pragma), value, pragma)
 
