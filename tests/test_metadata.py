@@ -15,6 +15,7 @@ from glancetx.errors import BadValue
 from glancetx.image import Visibility
 from glancetx.library.images import Draft
 from glancetx.library.uploads import Expected
+from glancetx.web.fields import FORMATS
 from glancetx.web.metadata import (
     read_draft,
     read_expected,
@@ -209,12 +210,14 @@ class DraftTests(MetadataTestCase):
 
     def test_formats(self) -> None:
         """
-        Formats are short names, since they become names of files.
+        Formats are those that there are; one by another name would not be looked at.
         """
-        for name in ("disk_format", "container_format"):
-            for value in ("", "RAW", "a/b", "..", "x" * 21, "q cow", "é"):
-                problem = "must be 1 to 20 of a-z and 0-9"
-                self.assert_refused(name, value, problem)
+        for name, one in (("disk_format", "qcow2"), ("container_format", "ova")):
+            for value in ("", "RAW", "a/b", "..", "qcow", "q cow", "é"):
+                known = ", ".join(FORMATS[name])
+                self.assert_refused(name, value, f"must be one of {known}")
+            header = f"X-Image-Meta-{name.capitalize()}"
+            self.assertEqual(getattr(self.draft({header: one}), name), one)
 
     def test_numbers(self) -> None:
         """

@@ -1,13 +1,21 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-Names that facts of an image have, so that no property may have them: the Image API v2
-shows fields and properties side by side.
+Names that facts of an image have, so that no property may have them (the Image API v2
+shows fields and properties side by side), and the formats that it may have.
 """
 
 from __future__ import annotations
 
-__all__ = ["NAMESPACE", "PARENTS", "READ_ONLY", "RESERVED", "SETTABLE", "is_taken"]
+__all__ = [
+    "FORMATS",
+    "NAMESPACE",
+    "PARENTS",
+    "READ_ONLY",
+    "RESERVED",
+    "SETTABLE",
+    "is_taken",
+]
 
 #: What clients say, and may change.
 SETTABLE = frozenset(
@@ -45,6 +53,12 @@ READ_ONLY = frozenset(
         "locations",
     }
 )
+
+#: The formats that may be declared, those that Glance knows.
+FORMATS = {
+    "disk_format": "ami ari aki vhd vhdx vmdk raw qcow2 vdi iso ploop".split(),
+    "container_format": "ami ari aki bare ovf ova docker compressed".split(),
+}
 
 #: What Glance lets nobody say.
 RESERVED = frozenset({"location", "deleted", "deleted_at"})

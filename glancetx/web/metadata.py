@@ -22,7 +22,7 @@ from glancetx.library.images import Draft
 from glancetx.library.uploads import Expected
 from glancetx.uris import is_image_id
 
-from .fields import PARENTS, is_taken
+from .fields import FORMATS, PARENTS, is_taken
 from .request import header_value
 
 __all__ = [
@@ -41,7 +41,6 @@ PROPERTY = "property_"
 NAME_CHARACTERS = 255
 VALUE_BYTES = 4096
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-FORMAT = re.compile(r"[a-z0-9]{1,20}")
 PROPERTY_NAME = re.compile(r"[a-z0-9_.]{1,255}")
 NUMBER = re.compile(r"[0-9]{1,19}")
 MD5 = re.compile(r"[0-9a-f]{32}")
@@ -278,8 +277,9 @@ def _image_name(name: str, value: str) -> str:
 
 
 def _format(name: str, value: str) -> str:
-    if not FORMAT.fullmatch(value):
-        raise BadValue(PREFIX + name, "must be 1 to 20 of a-z and 0-9")
+    known = FORMATS[name]
+    if value not in known:
+        raise BadValue(PREFIX + name, f"must be one of {', '.join(known)}")
     return value
 
 

@@ -21,6 +21,7 @@ from jsonschema.validators import extend
 
 from glancetx.errors import BadValue, TooMany
 from glancetx.image import MemberStatus, Status, Visibility
+from glancetx.web.fields import FORMATS
 
 from .sentences import explain
 
@@ -30,8 +31,6 @@ Schema = dict[str, Any]
 
 UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
 LARGEST = 2**63 - 1
-DISK_FORMATS = "ami ari aki vhd vhdx vmdk raw qcow2 vdi iso ploop"
-CONTAINER_FORMATS = "ami ari aki bare ovf ova docker compressed"
 MOST_VALUES = 2000
 """In one document: what is judged takes no longer than some 0.1 s."""
 DEEPEST = 8
@@ -110,9 +109,9 @@ SETTABLE: Mapping[str, Schema] = {
     ),
     "owner": _nullable(_text("Owner of the image")),
     "container_format": _nullable(
-        _choice("Format of the container", CONTAINER_FORMATS.split())
+        _choice("Format of the container", FORMATS["container_format"])
     ),
-    "disk_format": _nullable(_choice("Format of the disk", DISK_FORMATS.split())),
+    "disk_format": _nullable(_choice("Format of the disk", FORMATS["disk_format"])),
     "tags": _list_of(
         "List of strings related to the image",
         {"type": "string", "minLength": 1, "maxLength": 255},
