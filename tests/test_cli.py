@@ -9,10 +9,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from twisted.web.server import Site
+
+from glancetx.config import OriginConfig
+
 from .commands import run_command
 from .disks import make_qcow2
 from .fake_servers import image_id
-from .servers import ServerCase
+from .loopback import Loopback
+from .players import Glance, Played
+from .servers import ServerCase, reactor
 
 
 class UploadTests(ServerCase):
@@ -231,13 +237,30 @@ class LookingTests(ServerCase):
             done.out,
             f"{top}  raw  3 B  {zone.url}\n"
             f"└─ middle  raw  512 B  {zone.url}\n"
-            f"   └─ golden  raw  2.0 KiB  {world.url}\n"
+            f"   └─ golden  raw  2.0 KiB  {world.url}  leased\n"
             "2.5 KiB in one stream\n",
         )
         found = (await run_command("chain", top, *at, "--json")).json
         self.assertEqual(found["size"], 2563)
         self.assertEqual([one["id"] for one in found["chain"]], [top, middle, golden])
         self.assertEqual([one["offset"] for one in found["chain"]], [0, 3, 515])
+        leases = [one["lease"] for one in found["chain"]]
+        self.assertEqual(leases, [None, None, "held"])
+
+    async def test_chain_unguarded(self) -> None:
+        """
+        Of a parent on another server it says if that may be deleted there.
+        """
+        image = Played(1, bytes(2048))
+        glance = Loopback(reactor, Site(Glance(image)))
+        self.addCleanup(glance.stop)
+        zone = await self.serve([OriginConfig("glance", glance.url)])
+        child = await zone.add(b"top", f"{glance.url}/v2/images/{image.id}")
+        done = await run_command("chain", child, "--server", zone.url)
+        self.assertEqual(
+            done.out.splitlines()[1],
+            f"└─ image 1  qcow2  2.0 KiB  {glance.url}  not guarded: impossible",
+        )
 
     async def test_unreachable(self) -> None:
         """

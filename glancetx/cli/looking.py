@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from glancetx.client import ImageRecord, Manifest
+from glancetx.client import ImageRecord, Manifest, ManifestPiece
 
 from .running import Session
 from .settings import IMAGE, Settings, common, examples, pairs
@@ -113,7 +113,8 @@ def chain(settings: Settings, image: str) -> None:
     """
     Draw the chain of an IMAGE: what it rests on, and where that is.
 
-    Each line has a piece's name, its format and bytes, and the server that has it.
+    Each line has a piece's name, its format and bytes, and the server that has it. Of
+    another server it says if the image is leased: what is not may be deleted there.
     """
     settings.run(partial(_chain, image=image))
 
@@ -135,11 +136,20 @@ async def _chain(session: Session, image: str) -> None:
                 "os_hash_value": piece.digest.value,
                 "offset": piece.offset,
                 "tar_offset": piece.tar_offset,
+                "lease": piece.lease,
             }
             for piece in manifest.pieces
         ],
     }
     session.console.result(found, _tree(manifest))
+
+
+def _lease(piece: ManifestPiece) -> str:
+    """Whether another server knows that its image is needed."""
+    if piece.lease is None:
+        return ""
+    words = {"held": "leased", "expired": "lease expired"}
+    return f"  {words.get(piece.lease) or f'not guarded: {plain(piece.lease)}'}"
 
 
 def _tree(manifest: Manifest) -> str:
@@ -149,7 +159,7 @@ def _tree(manifest: Manifest) -> str:
         server = plain(piece.uri.partition("/images/")[0].removesuffix("/v2"))
         lines.append(
             f"{branch}{plain(piece.name or piece.id)}  {plain(piece.disk_format)}  "
-            f"{size_text(piece.size)}  {server}"
+            f"{size_text(piece.size)}  {server}{_lease(piece)}"
         )
     lines.append(f"{size_text(manifest.size)} in one stream")
     return "\n".join(lines)

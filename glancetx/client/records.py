@@ -161,6 +161,9 @@ class ManifestPiece:
 
     :ivar offset: where it begins in the stream.
     :ivar tar_offset: where it begins in the tar archive.
+    :ivar lease: how it stands with the lease that keeps it from being deleted on
+        another server: ``held``, ``expired``, ``wanted``, ``impossible`` or ``lost``;
+        ``None`` for an image of the server itself.
     """
 
     id: str
@@ -173,6 +176,7 @@ class ManifestPiece:
     digest: Digest
     offset: int
     tar_offset: int | None
+    lease: str | None = None
 
     @classmethod
     def from_json(cls, found: Any) -> ManifestPiece:
@@ -195,6 +199,7 @@ class ManifestPiece:
             digest=digest,
             offset=_take(found, "offset", int),
             tar_offset=_maybe(found, "tar_offset", int),
+            lease=_maybe(found, "lease", str),
         )
 
     @property
