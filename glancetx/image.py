@@ -178,6 +178,12 @@ class Image:
     hidden: bool = False
     tags: frozenset[str] = frozenset()
 
+    @property
+    def weight(self) -> int:
+        """Bytes of what is said of it at any length: its properties and tags."""
+        texts = [*self.properties, *self.properties.values(), *self.tags]
+        return sum(len(text.encode("utf-8")) for text in texts)
+
     def saving(self, now: datetime) -> Image:
         """
         The record while its bytes arrive.

@@ -83,6 +83,9 @@ class Limits:
     )
     list_limit: int = _limit(1000, "images", "in one page of a list, at most")
     list_default: int = _limit(25, "images", "in one page if the caller does not say")
+    list_bytes: int = _limit(
+        4194304, "bytes", "of properties and tags in one page of several images"
+    )
     file_threads: int = _limit(8, "threads", "that read and write pieces")
     digest_threads: int = _limit(
         0, "threads", "that make digests; 0 is one a core, at least 2", least=0

@@ -57,6 +57,8 @@ EQUAL = {
 }
 #: How many values may be asked for at once of one field.
 MOST_VALUES = 500
+#: How many images are loaded at once: a page of 100 and the one behind it.
+BATCH = 101
 
 
 def list_images(connection: Connection, query: Query) -> list[Image]:
@@ -74,7 +76,26 @@ def list_images(connection: Connection, query: Query) -> list[Image]:
         page = page_of(query, keys, begin)
         if page is not None:
             found += connection.execute(page.limit(room)).scalars()
-    return load(connection, found)
+    return _loaded(connection, found, query.weight)
+
+
+def _loaded(
+    connection: Connection, found: Sequence[str], most: int | None
+) -> list[Image]:
+    """
+    The images with these ids, up to the one with which they weigh too much.
+
+    :param most: see :attr:`Query.weight`.
+    """
+    loaded: list[Image] = []
+    weight = 0
+    for start in range(0, len(found), BATCH):
+        for image in load(connection, found[start : start + BATCH]):
+            loaded.append(image)
+            weight += image.weight
+            if most is not None and weight > most and len(loaded) > 1:
+                return loaded
+    return loaded
 
 
 def page_of(

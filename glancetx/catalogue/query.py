@@ -65,6 +65,9 @@ class Query:
         the direction of the first key. Without any, the newest come first.
     :ivar marker: the id of the last image of the page before.
     :ivar limit: how many images at most.
+    :ivar weight: how much they weigh together at most, see
+        :attr:`~glancetx.image.Image.weight`. The image with which it becomes too much
+        is found all the same: it shows that there are more.
     """
 
     project: str | None = None
@@ -90,3 +93,4 @@ class Query:
     sort: tuple[tuple[str, bool], ...] = ()
     marker: str | None = None
     limit: int = 25
+    weight: int | None = None

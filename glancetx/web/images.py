@@ -38,7 +38,7 @@ from .metadata import (
     to_headers,
     to_json,
 )
-from .query import next_page, read_force, read_query
+from .query import cut_page, next_page, read_force, read_query
 from .request import Request
 from .routes import Route
 from .uploading import require_body, require_whole
@@ -176,10 +176,10 @@ class ImageRoutes:
         self, request: Request, show: Callable[[Image], dict[str, Any]]
     ) -> bytes:
         query = read_query(request.args, self._limits)
-        found = await self._images.list(
-            request.caller, evolve(query, limit=query.limit + 1)
-        )
-        page = found[: query.limit]
+        weight = self._limits.list_bytes
+        more = evolve(query, limit=query.limit + 1, weight=weight)
+        found = await self._images.list(request.caller, more)
+        page = cut_page(found, query.limit, weight)
         document: dict[str, Any] = {"images": [show(image) for image in page]}
         if page and len(found) > len(page):
             document["next"] = next_page(request.path, request.args, page[-1].id)

@@ -12,11 +12,12 @@ from urllib.parse import urlencode
 
 from glancetx.catalogue import Query
 from glancetx.errors import BadValue
+from glancetx.image import Image
 from glancetx.limits import Limits
 
 from .metadata import read_number
 
-__all__ = ["next_page", "read_force", "read_query"]
+__all__ = ["cut_page", "next_page", "read_force", "read_query"]
 
 PROPERTY = "property-"
 #: Texts, and the fields of a query that each is the one value of.
@@ -65,6 +66,20 @@ def read_query(arguments: Arguments, limits: Limits) -> Query:
         limit=min(numbers["limit"], limits.list_limit),
         **facts,
     )
+
+
+def cut_page(found: Sequence[Image], limit: int, weight: int) -> Sequence[Image]:
+    """
+    What is shown of the images that were found: the rest says that there are more.
+
+    :param limit: how many at most.
+    :param weight: how much they weigh together at most, but for a single one.
+    """
+    for count, image in enumerate(found[:limit]):
+        weight -= image.weight
+        if count and weight < 0:
+            return found[:count]
+    return found[:limit]
 
 
 def next_page(path: bytes, arguments: Arguments, marker: str) -> str:

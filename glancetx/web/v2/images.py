@@ -19,7 +19,7 @@ from glancetx.uris import Names
 from glancetx.web.bodies import answer_json, read_json
 from glancetx.web.images import checked_id
 from glancetx.web.problems import answer_problem
-from glancetx.web.query import read_force
+from glancetx.web.query import cut_page, read_force
 from glancetx.web.request import Request
 from glancetx.web.routes import Route
 
@@ -69,9 +69,10 @@ class RecordRoutes:
     async def list(self, request: Request) -> bytes:
         """``GET /v2/images``: a page of images."""
         query = read_query(request.args, self._limits, self._own)
-        more = evolve(query, limit=query.limit + 1)
+        weight = self._limits.list_bytes
+        more = evolve(query, limit=query.limit + 1, weight=weight)
         found = await self._images.list(request.caller, more)
-        page = found[: query.limit]
+        page = cut_page(found, query.limit, weight)
         document: dict[str, Any] = {
             "images": [to_record(image, self._own) for image in page],
             "first": first_page(request.args),
