@@ -18,11 +18,12 @@ __all__ = ["SERVICE", "AccessRule", "allow"]
 #: What this server is in the catalogue of services.
 SERVICE = "image"
 
-#: No path of this server is longer, and no rule needs more wildcards: what a rule
-#: costs is bounded, whoever wrote it. Beyond, nothing is allowed.
+#: No path of this server is longer, and no rule needs more wildcards: what all rules
+#: cost together is bounded, whoever wrote them. Beyond, nothing is allowed.
 LONGEST_PATH = 2048
 MOST_WILDCARDS = 16
 MOST_RULES = 128
+MOST_PLACES = 65536
 
 _PART = re.compile(r"\*\*|\*|\{[^{}]*\}|[^*{]+|\{")
 
@@ -47,33 +48,46 @@ def allow(rules: Iterable[AccessRule], method: str, path: str) -> bool:
     mine = [one for one in rules if (one.service, one.method) == (SERVICE, method)]
     if len(mine) > MOST_RULES or len(path) > LONGEST_PATH:
         return False
-    return any(_fits(rule.path, path) for rule in mine)
+    matcher = _Matcher(path)
+    return any(matcher.fits(rule.path) for rule in mine)
 
 
-def _fits(pattern: str, path: str) -> bool:
-    """
-    Whether a path is one of those that a pattern means.
+class _Matcher:
+    """Compares a path with patterns, until that was work enough."""
 
-    Like keystonemiddleware's ``_path_matches``, but for a full stop, which means only
-    itself here. All places that may be reached are gone through at once: nothing is
-    tried again, as a regular expression would.
-    """
-    parts = _PART.findall(pattern)
-    if sum(part[0] in "*{" for part in parts) > MOST_WILDCARDS:
-        return False
-    reached = {0}
-    for part in parts:
-        if part == "**":
-            reached = set(range(min(reached), len(path) + 1))
-        elif part == "*" or part.endswith("}") and part.startswith("{"):
-            reached = _behind_segments(path, reached)
-        else:
-            reached = {
-                place + len(part) for place in reached if path.startswith(part, place)
-            }
-        if not reached:
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._left = MOST_PLACES
+
+    def fits(self, pattern: str) -> bool:
+        """
+        Whether the path is one of those that a pattern means.
+
+        Like keystonemiddleware's ``_path_matches``, but for a full stop, which means
+        only itself here. All places that may be reached are gone through at once:
+        nothing is tried again, as a regular expression would.
+        """
+        parts = _PART.findall(pattern)
+        if sum(part[0] in "*{" for part in parts) > MOST_WILDCARDS:
             return False
-    return len(path) in reached
+        reached = {0}
+        for number, part in enumerate(parts, start=1):
+            if part == "**" and number == len(parts):
+                return True
+            reached = self._behind(part, reached)
+            self._left -= len(reached)
+            if not reached or self._left < 0:
+                return False
+        return len(self._path) in reached
+
+    def _behind(self, part: str, reached: set[int]) -> set[int]:
+        """Where one can be behind a part of a pattern."""
+        if part == "**":
+            return set(range(min(reached), len(self._path) + 1))
+        if part == "*" or part.endswith("}") and part.startswith("{"):
+            return _behind_segments(self._path, reached)
+        starts = self._path.startswith
+        return {place + len(part) for place in reached if starts(part, place)}
 
 
 def _behind_segments(path: str, starts: Iterable[int]) -> set[int]:
