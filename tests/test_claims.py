@@ -22,7 +22,7 @@ from glancetx.claims import (
     shown,
 )
 from glancetx.errors import BadValue
-from glancetx.image import Digest, Pin
+from glancetx.image import Digest, Pin, Visibility
 
 from .players import image_id
 
@@ -39,6 +39,7 @@ SAID = {
     "os_hash_algo": "sha256",
     "os_hash_value": "a" * 64,
     "parent_id": None,
+    "visibility": "shared",
 }
 
 PIN = Pin(
@@ -51,6 +52,8 @@ PIN = Pin(
     virtual_size=1024,
     checksum="0" * 32,
     digest=Digest("sha256", "a" * 64),
+    visibility=Visibility.SHARED,
+    anonymous=False,
 )
 
 
@@ -67,6 +70,15 @@ class BelieveTests(SynchronousTestCase):
         What can be true becomes a pin.
         """
         self.assertEqual(found(), Found(PIN, None))
+
+    def test_visibility(self) -> None:
+        """
+        A server that says nothing, or nonsense, of who may see an image shows it to
+        few.
+        """
+        for said in (None, "", "everyone", 1, ["public"], {}):
+            pin = found(visibility=said).pin
+            self.assertIs(pin.visibility, Visibility.PRIVATE, said)
 
     def test_least(self) -> None:
         """
