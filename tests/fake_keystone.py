@@ -101,6 +101,8 @@ class FakeKeystone(Resource):
     :ivar asked: what came.
     :ivar tokens: those that are good, or were until they expired.
     :ivar trusts: it accepts the server's own credential.
+    :ivar gone: what the server's own tokens stood on. Keystone names it in a 404
+        then, as Keystone 30 does for credentials and projects.
     :ivar roles: of the server itself.
     :ivar seconds: that the server's own tokens live.
     :ivar hang: it takes requests and never answers.
@@ -115,6 +117,7 @@ class FakeKeystone(Resource):
     asked: list[Asked] = field(factory=list)
     tokens: dict[str, Token] = field(factory=dict)
     trusts: bool = True
+    gone: str | None = None
     roles: Sequence[str] = ("service",)
     seconds: float = 3600
     hang: bool = False
@@ -269,6 +272,8 @@ class FakeKeystone(Resource):
         asker = self.tokens.get(headers["x-auth-token"])
         if asker is None or asker.expires <= self.now():
             return 401, {}, _error(401)
+        if self.gone is not None:
+            return 404, {}, _error(404, f"Could not find {self.gone}.")
         if "service" not in asker.roles:
             return 403, {}, _error(403)
         token = self.tokens.get(headers["x-subject-token"])
@@ -294,8 +299,8 @@ def _read(request: Request) -> Asked:
     return Asked(method, target, headers, request.content.read())
 
 
-def _error(code: int) -> Any:
-    return {"error": {"code": code, "message": "No.", "title": "No"}}
+def _error(code: int, message: str = "No.") -> Any:
+    return {"error": {"code": code, "message": message, "title": "No"}}
 
 
 def _by_application() -> Any:

@@ -15,6 +15,7 @@ from twisted.logger import LogLevel, capturedLogs
 
 from glancetx.errors import ConfigError
 
+from .fake_keystone import APPLICATION
 from .keystones import KeystoneCase
 
 NO_ANSWER = "Keystone gives no answer that can be used"
@@ -250,6 +251,25 @@ class OwnTokenTests(KeystoneCase):
         self.fake.trusts = True
         self.clock.advance(10)
         self.identify(token)
+
+    def test_gone(self) -> None:
+        """
+        Keystone's word that the server's own credential, project or user is gone is
+        not taken for one on the caller's token.
+        """
+        for kind, name in (
+            ("Application Credential", APPLICATION["id"]),
+            ("project", "service"),
+            ("user", "glance"),
+        ):
+            self.make()
+            self.identify(self.fake.give())
+            self.fake.gone, self.fake.trusts = f"{kind}: {name}", False
+            self.assert_down(self.fake.give(), OWN_CREDENTIAL)
+            self.fake.gone, self.fake.trusts = None, True
+        self.fake.gone = "Application Credential: of somebody else"
+        self.make()
+        self.assert_refused(self.fake.give(), "not good")
 
     def test_may_not(self) -> None:
         """

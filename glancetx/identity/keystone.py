@@ -153,13 +153,13 @@ class Keystone:
     async def _describe(self, token: str, late: bool) -> Described | None:
         own = await self._own.get()
         try:
-            return await self._calls.describe(own, token, late)
+            return await self._calls.describe(own, token, late, self._own.ids)
         except OwnRefused:
             again = self._own.doubt(own)
         if again:
             own = await self._own.get()
             try:
-                return await self._calls.describe(own, token, late)
+                return await self._calls.describe(own, token, late, self._own.ids)
             except OwnRefused:
                 pass
         raise self._calls.trouble("Keystone does not accept this server's own token")

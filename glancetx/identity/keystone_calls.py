@@ -7,7 +7,7 @@ The two calls of the Identity API v3 that a server needs.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
@@ -109,7 +109,9 @@ class Calls:
             raise ValueError("its answer has no token")
         return text, found
 
-    async def describe(self, own: str, token: str, late: bool) -> Described | None:
+    async def describe(
+        self, own: str, token: str, late: bool, own_ids: Collection[str] = ()
+    ) -> Described | None:
         """
         Ask whose a token is; ``None`` if it is not good.
 
@@ -117,12 +119,16 @@ class Calls:
 
         :param own: the token of this server.
         :param late: the token may have expired a while ago.
+        :param own_ids: of what ``own`` stands on: a user, a project, a credential. If
+            one is gone, Keystone names it in a 404, as if the other token were bad.
         :raises OwnRefused: if ``own`` is not good.
         :raises IdentityUnavailable: if there is no proper answer.
         """
-        return await self._asked(lambda: self._describe(own, token, late))
+        return await self._asked(lambda: self._describe(own, token, late, own_ids))
 
-    async def _describe(self, own: str, token: str, late: bool) -> Described | None:
+    async def _describe(
+        self, own: str, token: str, late: bool, own_ids: Collection[str]
+    ) -> Described | None:
         headers = _headers()
         headers.addRawHeader(b"x-auth-token", own.encode("ascii"))
         headers.addRawHeader(b"x-subject-token", token.encode("ascii"))
@@ -132,7 +138,9 @@ class Calls:
         if response.code == 200:
             return read_token(await read_json(response, LARGEST_ANSWER, PEER))
         if response.code == 404:
-            _check_not_found(await read_json(response, LARGEST_ANSWER, PEER))
+            told = _read_not_found(await read_json(response, LARGEST_ANSWER, PEER))
+            if any(one in told for one in own_ids):
+                raise OwnRefused
             return None
         drop(response)
         if response.code == 401:
@@ -186,12 +194,13 @@ def _headers() -> Headers:
     )
 
 
-def _check_not_found(answer: Mapping[str, Any]) -> None:
+def _read_not_found(answer: Mapping[str, Any]) -> str:
     """
-    See that a 404 is Keystone's own.
+    What a 404 says, if it is Keystone's own.
 
     :raises ValueError: if it may be that of a proxy, which knows nothing of tokens.
     """
     error = answer.get("error")
     if not isinstance(error, dict) or error.get("code") != 404:
         raise ValueError("it answered 404, but not as Keystone does")
+    return str(error.get("message"))

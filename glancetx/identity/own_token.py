@@ -42,7 +42,11 @@ class _Own:
 
 
 class OwnToken:
-    """Gets a token by an application credential or by a user's password."""
+    """
+    Gets a token by an application credential or by a user's password.
+
+    :ivar ids: of what the last one stands on: its user, project and credential.
+    """
 
     def __init__(
         self,
@@ -63,6 +67,7 @@ class OwnToken:
         self._flights: Flights[str] = Flights()
         self._refused_until = 0.0
         self._doubted_until = 0.0
+        self.ids: frozenset[str] = frozenset()
 
     async def get(self) -> str:
         """
@@ -129,6 +134,8 @@ class OwnToken:
             )
         renewed_at = self._clock.seconds() + life * RENEWED_AT
         self._own = _Own(text, found.expires, renewed_at)
+        ids = (found.user, found.project, self._config.application_credential_id)
+        self.ids = frozenset(one for one in ids if one)
         return text
 
     def _auth(self) -> dict[str, Any]:
