@@ -58,9 +58,11 @@ url = "sqlite:///catalogue.sqlite"
 [identity]
 kind = "keystone"
 auth_url = "{auth_url}"
-username = "{account.user}"
-password = "{account.password}"
-project_name = "{account.project}"
+"""
+BY_PASSWORD = f"""
+username = "{GLANCE.user}"
+password = "{GLANCE.password}"
+project_name = "{GLANCE.project}"
 user_domain_name = "Default"
 project_domain_name = "Default"
 """
@@ -74,12 +76,17 @@ class ImageServer:
     :ivar folder: its files, and those of the clients.
     """
 
-    def __init__(self, keystone: Keystone, more: str = "") -> None:
-        """:param more: what else its configuration says."""
+    def __init__(
+        self, keystone: Keystone, more: str = "", login: str = BY_PASSWORD
+    ) -> None:
+        """
+        :param more: what else its configuration says.
+        :param login: how it proves to Keystone who it is.
+        """
         self.folder = Path(mkdtemp(prefix="glancetx-real-"))
         atexit.register(self.stop)
-        names = {"auth_url": keystone.url[:-3], "account": GLANCE}
-        text = CONFIGURATION.format(port=free_port(), **names) + more
+        begin = CONFIGURATION.format(port=free_port(), auth_url=keystone.url)
+        text = begin + login + more
         file = self.folder / "glancetx.toml"
         file.write_text(text, encoding="utf-8")
         file.chmod(0o600)
@@ -170,10 +177,12 @@ class Person:
     Somebody at a prompt, with the clients and one account.
 
     :ivar case: the test that fails if a client does.
+    :ivar credential: an application credential that is used instead of a password.
     """
 
     case: ClientCase
     account: Account
+    credential: tuple[str, str] | None = None
 
     def types(self, command: str) -> str:
         """Run a command, which must succeed; what it writes."""
@@ -251,18 +260,33 @@ class Person:
             "no_proxy": "*",
             "OS_AUTH_URL": self.case.keystone.url,
             "OS_IDENTITY_API_VERSION": "3",
-            "OS_PASSWORD": self.account.password,
-            "OS_PROJECT_DOMAIN_ID": "default",
-            "OS_PROJECT_NAME": self.account.project,
             "OS_REGION_NAME": REGION,
-            "OS_USERNAME": self.account.user,
-            "OS_USER_DOMAIN_ID": "default",
+            **(self._by_password if self.credential is None else self._by_credential),
         }
 
     @property
     def project_id(self) -> str:
         """Of the account."""
         return self.case.keystone.project_ids[self.account.project]
+
+    @property
+    def _by_password(self) -> dict[str, str]:
+        return {
+            "OS_PASSWORD": self.account.password,
+            "OS_PROJECT_DOMAIN_ID": "default",
+            "OS_PROJECT_NAME": self.account.project,
+            "OS_USERNAME": self.account.user,
+            "OS_USER_DOMAIN_ID": "default",
+        }
+
+    @property
+    def _by_credential(self) -> dict[str, str]:
+        assert self.credential is not None
+        return {
+            "OS_AUTH_TYPE": "v3applicationcredential",
+            "OS_APPLICATION_CREDENTIAL_ID": self.credential[0],
+            "OS_APPLICATION_CREDENTIAL_SECRET": self.credential[1],
+        }
 
     def _call(
         self, client: str, function: Callable[..., Any], arguments: tuple[Any, ...]
@@ -298,12 +322,16 @@ class ClientCase(SynchronousTestCase):
     _running: tuple[type, ImageServer] | None = None
 
     def setUp(self) -> None:
-        self.keystone = shared_keystone()
+        self.keystone = self.find_keystone()
         self.server = self._server()
         self.admin = Person(self, ADMIN)
         self.alice = Person(self, ALICE)
         self.rita = Person(self, RITA)
         self.bob = Person(self, BOB)
+
+    def find_keystone(self) -> Keystone:
+        """The Keystone of these tests."""
+        return shared_keystone()
 
     def _server(self) -> ImageServer:
         if ClientCase._running is not None:
