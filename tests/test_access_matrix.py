@@ -326,6 +326,29 @@ class MatrixTests(PersonaCase):
             may = who in ("admin", "member")
             self.check(reply, may, who, "shared", 200)
 
+    async def test_members_hidden(self) -> None:
+        """
+        A member is not told whom the image is shared with besides, whatever it asks.
+        """
+        await self.start()
+        image_id = await self.image("shared")
+        members = f"/v2/images/{image_id}/members"
+        await self.ask(self.server, "owner", "POST", members, {"member": "delta"})
+        body = {"status": "accepted"}
+        for who, method in product(("member", "stranger"), ("GET", "PUT", "DELETE")):
+            replies = [
+                await self.ask(self.server, who, method, f"{members}/{project}", body)
+                for project in ("delta", "gamma", "other")
+            ]
+            said = {
+                (
+                    one.code,
+                    one.body.replace(b"delta", b"other").replace(b"gamma", b"other"),
+                )
+                for one in replies
+            }
+            self.assertEqual(len(said), 1, replies)
+
     async def test_no_members(self) -> None:
         """
         Only shared images have members.

@@ -58,9 +58,7 @@ class Sharing:
         :raises NoSuchMember: if it is not, or the caller may not know.
         """
         image = await self._access.find(caller, image_id, "get_member")
-        if project != caller.project and not self._is_of_owner(caller, image):
-            raise NoSuchMember(image_id, project)
-        return await self._find(image_id, project)
+        return await self._find(caller, image, project)
 
     async def add(self, caller: Caller, image_id: str, project: str) -> Member:
         """
@@ -85,14 +83,13 @@ class Sharing:
         Say what a project makes of an image that is shared with it.
 
         :raises Forbidden: if the caller does not speak for the project.
-        :raises NoSuchMember: if the image is not shared with it.
+        :raises NoSuchMember: if the image is not shared with it, or the caller may not
+            know.
         """
-        await self._shared(caller, image_id, "get_member")
+        image = await self._shared(caller, image_id, "get_member")
+        await self._find(caller, image, project)
         if project != caller.project and not self._access.is_admin(caller):
-            if await self._catalogue.membership(image_id, project) is None:
-                raise NoSuchMember(image_id, project)
             raise Forbidden(f"only project {project} itself may accept or reject this")
-        await self._find(image_id, project)
         self._access.require("modify_member", caller, Target(member_id=project))
         return await self._catalogue.set_member(image_id, project, status, self._now())
 
@@ -115,11 +112,12 @@ class Sharing:
             )
         return image
 
-    async def _find(self, image_id: str, project: str) -> Member:
-        member = await self._catalogue.membership(image_id, project)
-        if member is None:
-            raise NoSuchMember(image_id, project)
-        return member
+    async def _find(self, caller: Caller, image: Image, project: str) -> Member:
+        if project == caller.project or self._is_of_owner(caller, image):
+            member = await self._catalogue.membership(image.id, project)
+            if member is not None:
+                return member
+        raise NoSuchMember(image.id, project)
 
     def _is_of_owner(self, caller: Caller, image: Image) -> bool:
         """Whether he may know of all members."""
