@@ -13,6 +13,7 @@ from typing import Any
 from attrs import frozen
 
 from glancetx.image import MemberStatus, Visibility
+from glancetx.web.fields import FORMATS
 
 from .schemas import UUID
 
@@ -54,7 +55,6 @@ def _query(schema: Mapping[str, Any], description: str) -> dict[str, Any]:
 
 TEXT = {"type": "string"}
 NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
-FORMAT = {"type": "string", "pattern": "^[a-z0-9]{1,20}$"}
 TRUTH = {"type": "string", "enum": ["true", "false"]}
 TIME = "a time, or OP:TIME with gt, gte, lt, lte, eq or neq"
 SORT_KEYS = ["name", "status", "container_format", "disk_format", "size", "id"]
@@ -65,8 +65,11 @@ META = "x-image-meta-"
 DRAFT: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "id": ({"type": "string", "pattern": UUID}, "never used here before"),
     "name": ({"type": "string", "maxLength": 255}, ""),
-    "disk_format": (FORMAT, "raw, qcow2, vmdk, vhd, vhdx, vdi, iso ..."),
-    "container_format": (FORMAT, "bare unless it is given"),
+    "disk_format": ({"type": "string", "enum": FORMATS["disk_format"]}, ""),
+    "container_format": (
+        {"type": "string", "enum": FORMATS["container_format"]},
+        "bare unless it is given",
+    ),
     "is_public": (TRUTH, ""),
     "visibility": ({"type": "string", "enum": [str(v) for v in Visibility]}, ""),
     "protected": (TRUTH, "it cannot be deleted"),
