@@ -154,7 +154,7 @@ class AwayTests(KeystoneCase):
         self.assertEqual(self.ask(known).code, 200)
         self.keystone.stop()
         try:
-            url = self.server.url
+            url = f"{self.server.url}/v2"
             names = self.alice.calls("openstacksdk", ask, url, known)
             self.assertIn("lasting", names)
             said = self.alice.fails("openstacksdk", ask, url, unknown)
