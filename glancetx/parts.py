@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from .catalogue import Catalogue, utcnow
+from .catalogue import Catalogue
 from .config import Config
 from .identity.keystone import Keystone
 from .identity.nobody import Nobody
@@ -39,6 +39,7 @@ from .outbound import Outbound, Peer
 from .stores import Stores, make_stores
 from .streaming.digest import Digests
 from .streaming.player import Player
+from .times import utcnow
 from .uris import Names
 from .web.app import make_routes
 from .web.routes import Routes

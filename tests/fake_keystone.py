@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -20,6 +20,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from glancetx.credentials import IdentityConfig
+from glancetx.times import utcnow
 
 __all__ = ["Asked", "FakeKeystone", "Token"]
 
@@ -31,10 +32,6 @@ PROJECT = {"name": "service", "domain": {"name": "Default"}}
 
 #: What Keystone still describes if asked with ``allow_expired``.
 LATE = timedelta(days=2)
-
-
-def utcnow() -> datetime:
-    return datetime.now(UTC)
 
 
 @define

@@ -13,9 +13,9 @@ from typing import Any
 
 from attrs import frozen
 
-from glancetx.catalogue import utcnow
 from glancetx.config import IdentityConfig
 from glancetx.identity.tokenfile import add_token
+from glancetx.times import utcnow
 
 from .servers import Reply, RunningServer, ServerCase
 

@@ -32,9 +32,10 @@ BEGIN = """
 import sys, uuid
 from twisted.internet import reactor, task
 from twisted.internet.defer import ensureDeferred, gatherResults
-from glancetx.catalogue import Catalogue, Process, utcnow
+from glancetx.catalogue import Catalogue, Process
 from glancetx.errors import WrongState
 from glancetx.image import Location
+from glancetx.times import utcnow
 
 async def begin(catalogue, image_id, process_id):
     try:

@@ -14,11 +14,11 @@ from typing import Any
 from attrs import evolve
 
 from glancetx.caller import Grant
-from glancetx.catalogue import utcnow
 from glancetx.config import OriginConfig
 from glancetx.identity.keyfile import add_key
 from glancetx.identity.signatures import Signatures
 from glancetx.identity.tokenfile import add_token
+from glancetx.times import utcnow
 
 from .fake_keystone import FakeKeystone
 from .personas import CAST, PersonaCase

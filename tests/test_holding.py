@@ -15,12 +15,13 @@ from twisted.internet.task import deferLater
 from twisted.logger import LogLevel, capturedLogs
 from twisted.web.server import Site
 
-from glancetx.catalogue import Hold, utcnow
+from glancetx.catalogue import Hold
 from glancetx.config import OriginConfig
 from glancetx.errors import CatalogueUnavailable
 from glancetx.image import Digest, Lease
 from glancetx.library import holding
 from glancetx.limits import Limits
+from glancetx.times import utcnow
 
 from .loopback import Loopback
 from .personas import PersonaCase

@@ -15,9 +15,9 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock, deferLater
 
 from glancetx import parts
-from glancetx.catalogue import utcnow
 from glancetx.identity.keystone import Keystone
 from glancetx.limits import Limits
+from glancetx.times import utcnow
 
 from .fake_keystone import FakeKeystone
 from .servers import Reply, RunningServer, ServerCase, reactor

@@ -7,7 +7,6 @@ Tests for :mod:`glancetx.identity.keystone`: what only real connections show.
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 from typing import Any
 
 from twisted.internet import reactor as _reactor
@@ -24,16 +23,13 @@ from glancetx.identity.keystone_calls import LARGEST_ANSWER
 from glancetx.interfaces import Credentials
 from glancetx.limits import Limits
 from glancetx.outbound import Outbound, Peer
+from glancetx.times import utcnow
 
 from .certificates import make_certificate
 from .fake_keystone import FakeKeystone
 from .loopback import Asked, Loopback, RawServer
 
 reactor: Any = _reactor
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 class TcpCase(TestCase):
@@ -47,7 +43,7 @@ class TcpCase(TestCase):
     def make(self, fake: FakeKeystone, **config: Any) -> Keystone:
         config = {"auth_url": fake.url, **config}
         agent = self.outbound.agent(Peer("Keystone", ca_file=config.get("ca_file")))
-        return Keystone(fake.config(**config), agent, self.clock, now, Limits())
+        return Keystone(fake.config(**config), agent, self.clock, utcnow, Limits())
 
     def identify(self, keystone: Keystone, token: str) -> Deferred[Any]:
         return Deferred.fromCoroutine(keystone.identify(Credentials(token)))

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
-from glancetx.catalogue import utcnow
 from glancetx.image import Digest, Lease
 from glancetx.limits import Limits
+from glancetx.times import utcnow
 
 from .personas import PersonaCase
 from .servers import Reply, RunningServer

@@ -4,7 +4,7 @@
 Image records in SQL: SQLAlchemy Core in threads, migrations by Alembic.
 """
 
-from .catalogue import Catalogue, utcnow
+from .catalogue import Catalogue
 from .holds import Hold
 from .intents import Intent
 from .processes import Process
@@ -18,5 +18,4 @@ __all__ = [
     "Process",
     "Query",
     "TimeFilter",
-    "utcnow",
 ]

@@ -7,13 +7,14 @@ The catalogue, as the reactor's thread sees it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from twisted.internet.threads import deferToThreadPool
 
 from glancetx.errors import CatalogueUnavailable
 from glancetx.image import Digest, Image, Lease, Location, Member, MemberStatus, Pin
+from glancetx.times import utcnow
 
 from . import holds, images, intents, leases, members, processes
 from .calls import Calls, Threads, read, write
@@ -25,15 +26,10 @@ from .listing import list_images
 from .processes import Process
 from .query import Query
 
-__all__ = ["Catalogue", "utcnow"]
+__all__ = ["Catalogue"]
 
 #: How many jobs may read at once.
 READERS = 3
-
-
-def utcnow() -> datetime:
-    """The time now, aware, in UTC."""
-    return datetime.now(UTC)
 
 
 class Catalogue:

@@ -23,6 +23,7 @@ from glancetx.errors import (
     TooMany,
 )
 from glancetx.image import Digest, Lease
+from glancetx.times import format_time
 
 from .schema import images, leases
 
@@ -116,7 +117,7 @@ def _require_room(connection: Connection, image_id: str, most: int) -> None:
 
 
 def _words(lease: Lease, now: datetime) -> str:
-    until = f"{lease.until:%Y-%m-%dT%H:%M:%SZ}"
+    until = format_time(lease.until)
     if lease.until > now:
         return f"{lease.url} (holder {lease.holder}, until {until})"
     return f"{lease.url} (holder {lease.holder}, expired {until}, but not released)"

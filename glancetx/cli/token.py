@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThread
 
 from glancetx.config import load
 from glancetx.identity.tokenfile import Token, add_token, read_tokens, revoke_token
+from glancetx.times import utcnow
 
 from .duration import DURATION
 from .failures import Failed
@@ -132,7 +133,7 @@ async def _new(
     find: Callable[[], str],
 ) -> None:
     path = find()
-    now = datetime.now(UTC)
+    now = utcnow()
     expires = None if lifetime is None else now + lifetime
     made = await deferToThread(add_token, path, user, project, roles, expires, now)
     found = {"token": made.text, **_fact(made.token), "file": path}
@@ -159,7 +160,7 @@ def list_tokens(settings: Settings, file: str | None, config: str | None) -> Non
 async def _list(session: Session, find: Callable[[], str]) -> None:
     path = find()
     tokens = await deferToThread(read_tokens, path)
-    now = datetime.now(UTC)
+    now = utcnow()
     rows = [
         (
             one.id,

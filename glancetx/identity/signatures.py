@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from glancetx.caller import Grant
 from glancetx.errors import BadValue, NotAuthenticated
+from glancetx.times import utcnow
 from glancetx.uris import is_image_id
 
 from .keyfile import SigningKey, read_keys
@@ -64,14 +65,10 @@ def is_signature(query: str) -> bool:
     return sorted(name for name, _ in found) == sorted((*_GET, _SIGNATURE))
 
 
-def _utcnow() -> datetime:
-    return datetime.now(UTC)
-
-
 class Signatures:
     """Makes signed URLs and checks them: the first key signs, each may have signed."""
 
-    def __init__(self, path: str | None, now: Callable[[], datetime] = _utcnow) -> None:
+    def __init__(self, path: str | None, now: Callable[[], datetime] = utcnow) -> None:
         """
         :param path: of the file of keys; without one, no signature is good.
         :raises ConfigError: if the file cannot be used, or has no key.

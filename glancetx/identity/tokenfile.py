@@ -13,7 +13,7 @@ import re
 import secrets
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from attrs import field, frozen
@@ -21,6 +21,7 @@ from attrs import field, frozen
 from glancetx.errors import ConfigError
 from glancetx.keys import Checker, Key
 from glancetx.private import locked, read_private, write_private
+from glancetx.times import format_time
 
 __all__ = [
     "NewToken",
@@ -210,11 +211,7 @@ def _text(tokens: Mapping[str, Token]) -> bytes:
         lines.append(f'sha256 = "{token.sha256}"\n')
         lines.append(f'user = "{token.user}"\nproject = "{token.project}"\n')
         lines.append(f"roles = {json.dumps(token.roles)}\n")
-        lines.append(f"created = {_time(token.created)}\n")
+        lines.append(f"created = {format_time(token.created)}\n")
         if token.expires is not None:
-            lines.append(f"expires = {_time(token.expires)}\n")
+            lines.append(f"expires = {format_time(token.expires)}\n")
     return "".join(lines).encode("ascii")
-
-
-def _time(time: datetime) -> str:
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

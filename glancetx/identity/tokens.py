@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -16,6 +16,7 @@ from zope.interface import implementer
 from glancetx.caller import NOBODY, Caller
 from glancetx.errors import ConfigError, NotAuthenticated
 from glancetx.interfaces import Credentials, IIdentity
+from glancetx.times import utcnow
 
 from .tokenfile import parse_token, read_tokens, secret_digest
 
@@ -36,10 +37,6 @@ def with_implied(roles: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
-def _utcnow() -> datetime:
-    return datetime.now(UTC)
-
-
 @implementer(IIdentity)
 class Tokens:
     """
@@ -52,7 +49,7 @@ class Tokens:
     log = Logger()
     challenge = b'Bearer realm="glancetx"'
 
-    def __init__(self, path: str, now: Callable[[], datetime] = _utcnow) -> None:
+    def __init__(self, path: str, now: Callable[[], datetime] = utcnow) -> None:
         """
         :raises ConfigError: if the file cannot be used, or has no token.
         """

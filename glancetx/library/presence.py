@@ -25,9 +25,10 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
-from glancetx.catalogue import Catalogue, Process, utcnow
+from glancetx.catalogue import Catalogue, Process
 from glancetx.catalogue.engines import sqlite_file
 from glancetx.errors import CatalogueUnavailable
+from glancetx.times import utcnow
 
 __all__ = ["BEAT_SECONDS", "DEAD_SECONDS", "Presence", "lock_folder"]
 

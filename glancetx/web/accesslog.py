@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from io import RawIOBase
 
 from attrs import frozen
 from twisted.logger import Logger
+
+from glancetx.times import utcnow
 
 __all__ = ["AccessLog", "Entry"]
 
@@ -64,10 +66,6 @@ def _escape(text: bytes) -> str:
     return safe.decode("ascii")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class AccessLog:
     """
     Writes entries to a file, or to ``twisted.logger`` if it has none.
@@ -75,12 +73,10 @@ class AccessLog:
 
     log = Logger()
 
-    def __init__(
-        self, path: str | None, now: Callable[[], datetime] | None = None
-    ) -> None:
+    def __init__(self, path: str | None, now: Callable[[], datetime] = utcnow) -> None:
         """:param path: of a file to append to, made if it is not there."""
         self._path = path
-        self._now = now or _now
+        self._now = now
         self._file: RawIOBase | None = None
         self._failing = False
 

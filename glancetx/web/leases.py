@@ -12,11 +12,11 @@ from glancetx.errors import BadValue
 from glancetx.image import Digest, Lease
 from glancetx.library.leases import Leases
 from glancetx.limits import Limits
+from glancetx.times import format_time
 from glancetx.uris import is_image_id, parse_base
 
 from .bodies import answer_json, read_json
 from .images import checked_id
-from .metadata import to_time
 from .request import Request
 from .routes import Route
 from .v2.schemas import validate
@@ -80,8 +80,8 @@ class LeaseRoutes:
             "holder": lease.holder,
             "url": lease.url,
             "project": lease.project,
-            "created_at": to_time(lease.created_at),
-            "until": to_time(lease.until),
+            "created_at": format_time(lease.created_at),
+            "until": format_time(lease.until),
             "seconds": max(0, int(self._leases.seconds_left(lease))),
             "expired": self._leases.is_expired(lease),
         }

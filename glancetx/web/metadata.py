@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from attrs import evolve
@@ -20,6 +19,7 @@ from glancetx.errors import BadValue
 from glancetx.image import Image, Visibility
 from glancetx.library.images import Draft
 from glancetx.library.uploads import Expected
+from glancetx.times import format_time
 from glancetx.uris import is_image_id
 
 from .fields import FORMATS, PARENTS, is_taken
@@ -33,7 +33,6 @@ __all__ = [
     "to_brief",
     "to_headers",
     "to_json",
-    "to_time",
 ]
 
 PREFIX = "x-image-meta-"
@@ -163,11 +162,6 @@ def read_number(name: str, text: str) -> int:
     return int(text)
 
 
-def to_time(when: datetime) -> str:
-    """A time as the Image API shows it: in UTC, to the second."""
-    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _facts(image: Image, parent: str | None) -> dict[str, Any]:
     digest = image.digest
     return {
@@ -189,8 +183,8 @@ def _facts(image: Image, parent: str | None) -> dict[str, Any]:
         "parent_id": parent,
         "min_disk": image.min_disk,
         "min_ram": image.min_ram,
-        "created_at": to_time(image.created_at),
-        "updated_at": to_time(image.updated_at),
+        "created_at": format_time(image.created_at),
+        "updated_at": format_time(image.updated_at),
     }
 
 

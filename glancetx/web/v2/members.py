@@ -11,9 +11,9 @@ from typing import Any
 from glancetx.image import Member, MemberStatus
 from glancetx.library.sharing import Sharing
 from glancetx.limits import Limits
+from glancetx.times import format_time
 from glancetx.web.bodies import answer_json, read_json
 from glancetx.web.images import checked_id
-from glancetx.web.metadata import to_time
 from glancetx.web.request import Request
 from glancetx.web.routes import Route
 
@@ -110,7 +110,7 @@ def _to_json(member: Member) -> dict[str, Any]:
         "member_id": member.project,
         "image_id": member.image_id,
         "status": member.status.value,
-        "created_at": to_time(member.created_at),
-        "updated_at": to_time(member.updated_at),
+        "created_at": format_time(member.created_at),
+        "updated_at": format_time(member.updated_at),
         "schema": "/v2/schemas/member",
     }

@@ -14,10 +14,11 @@ from typing import Any
 from glancetx.errors import BadValue, Forbidden
 from glancetx.image import Image, Visibility
 from glancetx.library.images import Draft
+from glancetx.times import format_time
 from glancetx.uris import Names
 from glancetx.web.fields import NAMESPACE, PARENTS, READ_ONLY, RESERVED, SETTABLE
 from glancetx.web.images import parent_uri
-from glancetx.web.metadata import CONTROL, to_time
+from glancetx.web.metadata import CONTROL
 
 from . import schemas
 
@@ -79,8 +80,8 @@ def to_record(image: Image, own: Names) -> dict[str, Any]:
         "checksum": image.checksum,
         "os_hash_algo": digest.algorithm if digest else None,
         "os_hash_value": digest.value if digest else None,
-        "created_at": to_time(image.created_at),
-        "updated_at": to_time(image.updated_at),
+        "created_at": format_time(image.created_at),
+        "updated_at": format_time(image.updated_at),
         "self": path_of(image.id),
         "file": f"{path_of(image.id)}/file",
         "schema": "/v2/schemas/image",
