@@ -76,7 +76,8 @@ class BelieveTests(SynchronousTestCase):
         A server that says nothing, or nonsense, of who may see an image shows it to
         few.
         """
-        for said in (None, "", "everyone", 1, ["public"], {}):
+        odd: tuple[Any, ...] = (None, "", "everyone", 1, ["public"], {})
+        for said in odd:
             pin = found(visibility=said).pin
             self.assertIs(pin.visibility, Visibility.PRIVATE, said)
 
