@@ -197,6 +197,10 @@ class RefusedTests(PolicyFileCase):
             ("'tenant:%(tenant)s'", "looks at %(tenant)s"),
             ("'project_id:%(owner)s'", "looks at %(owner)s"),
             ("'not role:%(x)s'", "looks at %(x)s"),
+            ("'project_id:%(member_id)d'", "has a % that begins no %(NAME)s"),
+            ("'role:100%'", "has a % that begins no %(NAME)s"),
+            ("'project_id:%s'", "has a % that begins no %(NAME)s"),
+            (f"'{'-' * 3000}1:x'", "looks at the caller's"),
         ):
             self.assert_refused(f"get_image: {rule}", "get_image", problem)
 

@@ -52,7 +52,7 @@ OF_GLANCE = frozenset(
 _CALLER = ("user_id", "project_id", "roles")
 _TARGET = tuple(attribute.name for attribute in fields(Target))
 _REMOTE = ("http", "https")
-_VARIABLE = re.compile(r"%\(([^)]*)\)")
+_VARIABLE = re.compile(r"%\(([^)]*)\)s")
 
 _log = Logger()
 
@@ -167,6 +167,8 @@ class _File:
                     f"looks at %({variable})s; of an image there are only "
                     f"{', '.join(_TARGET)}",
                 )
+        if "%" in _VARIABLE.sub("", leaf.match):
+            self._fail(name, f"{shown(leaf.match)} has a % that begins no %(NAME)s")
         if leaf.kind != "role" and leaf.kind not in _CALLER and not _literal(leaf.kind):
             self._fail(
                 name,
@@ -193,6 +195,6 @@ def _literal(text: str) -> bool:
     """Whether the left side of a comparison is a value, as in ``'public':...``."""
     try:
         ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError):
         return False
     return True
