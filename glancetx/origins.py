@@ -50,6 +50,8 @@ Seen = Callable[[str, int], None]
 _OK = 200
 _REDIRECTS = range(300, 400)
 _HIDDEN = {401, 403, 404, 410}
+# An image without bytes has no first one.
+_READABLE = {200, 204, 206, 416}
 # How a server that is no glancetx answers HEAD /images/ID: a Glance with the list of
 # its API versions (300).
 _NO_GLANCETX = {200, 300, 404, 405}
@@ -169,6 +171,8 @@ class Origin:
             return evolve(found, pin=pin)
         if found is None and self._same_keystone and caller.token is not None:
             found = await self._ask(image_id, caller.token)
+            if found is not None and not await self._is_read(found.pin, caller.token):
+                found = None
         if found is None and signature:
             found = await self._ask(image_id, query=f"?{signature}")
         if found is None:
@@ -179,6 +183,16 @@ class Origin:
                 f"origin {self.name} has no image {image_id} that may be read",
             )
         return found
+
+    async def _is_read(self, pin: Pin, token: str) -> bool:
+        """Whether who is shown an image may read it, too; asks for its first byte."""
+        response = await self.request(b"GET", pin.path, token, first_byte=True)
+        drop(response)
+        if response.code in _HIDDEN:
+            return False
+        if response.code not in _READABLE:
+            raise self._refused(response.code)
+        return True
 
     async def _ask_as_server(self, image_id: str) -> Found | None:
         """What is public there, but not shown to those without a token."""
@@ -232,18 +246,22 @@ class Origin:
         path: str,
         token: str | None = None,
         body: IBodyProducer | None = None,
+        first_byte: bool = False,
     ) -> Deferred[IResponse]:
         """
         Ask the origin itself.
 
         :param path: below its ``url``, with its query.
         :param token: shown to it, and to no one else.
+        :param first_byte: no more of the answer is wanted.
         """
         headers = _headers(self._authority, token)
         headers.addRawHeader(b"accept", b"application/json")
         headers.addRawHeader(b"cache-control", b"no-cache")
         if body is not None:
             headers.addRawHeader(b"content-type", b"application/json")
+        if first_byte:
+            headers.addRawHeader(b"range", b"bytes=0-0")
         url = (self.url + path).encode("ascii")
         return self._asked.request(method, url, headers, body)
 

@@ -355,7 +355,10 @@ class SameKeystoneTests(ChainCase):
 
     timeout = 240
 
-    async def start(self) -> tuple[RunningServer, RunningServer]:
+    async def start(
+        self, policy_file: str | None = None
+    ) -> tuple[RunningServer, RunningServer]:
+        """A global server, perhaps with a policy of its own, and a zone."""
         self.keystone = await FakeKeystone().start(self)
         for one in CAST:
             roles = {
@@ -366,7 +369,7 @@ class SameKeystoneTests(ChainCase):
                 one.name, one.project, roles.get(one.roles[0], list(one.roles))
             )
         known = self.keystone.config()
-        there = await self.serve(identity=known)
+        there = await self.serve(identity=evolve(known, policy_file=policy_file))
         origin = OriginConfig("global", there.url, same_keystone=True)
         return there, await self.serve([origin], identity=known)
 
@@ -381,6 +384,21 @@ class SameKeystoneTests(ChainCase):
                 reply = await self.attach(zone, who, there.uri(parent))
                 may = downloads(who, visibility)
                 self.assertEqual(reply.code, 201 if may else 400, (who, visibility))
+
+    async def test_seen_only(self) -> None:
+        """
+        To be shown a parent is not enough where the origin lets others read it.
+        """
+        path = os.path.abspath(self.mktemp())
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("download_image: rule:context_is_admin\n")
+        there, zone = await self.start(path)
+        parent = await self.golden(there, "community")
+        for who, code in (("admin", 201), ("owner", 400), ("stranger", 400)):
+            reply = await self.ask(there, who, "GET", f"/v2/images/{parent}")
+            self.assertEqual(reply.code, 200)
+            reply = await self.attach(zone, who, there.uri(parent))
+            self.assertEqual(reply.code, code, (who, reply))
 
     async def test_read(self) -> None:
         """
