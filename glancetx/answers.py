@@ -6,7 +6,6 @@ Small answers of other servers: read whole, within bounds.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -15,6 +14,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.iweb import IResponse
 
+from . import strict_json
 from .errors import OriginUnavailable
 
 __all__ = ["drop", "read_body", "read_json"]
@@ -94,21 +94,10 @@ async def read_json(response: IResponse, most: int, peer: str) -> dict[str, Any]
     """
     body = await read_body(response, most, peer)
     try:
-        value = json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
+        value = strict_json.loads(body)
     except (ValueError, RecursionError) as error:
         reason = f"its answer is no JSON ({type(error).__name__})"
         raise OriginUnavailable(peer, reason) from error
     if not isinstance(value, dict):
         raise OriginUnavailable(peer, "its answer is no JSON object")
     return value
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in an object")
-    return found
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is not JSON")

@@ -9,20 +9,19 @@ not deleted there. A Glance knows no such thing.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Coroutine
 from enum import StrEnum
 from typing import Any, TypeVar
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, TimeoutError, succeed
-from twisted.internet.interfaces import IConsumer, IReactorTime
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.interfaces import IReactorTime
 from twisted.web.iweb import IBodyProducer, IResponse
-from zope.interface import implementer
 
 from .answers import drop, read_json
 from .errors import OriginUnavailable
 from .image import Digest
+from .json_body import JsonBody
 from .limits import Limits
 from .origins import Origin
 
@@ -113,7 +112,7 @@ class Leasing:
             "url": self._url,
         }
         path = _path(image_id, holder)
-        response = await self._ask(origin, b"PUT", path, _Body(wish))
+        response = await self._ask(origin, b"PUT", path, JsonBody(wish))
         if response.code in _GIVEN:
             said = await read_json(response, ANSWER, origin.name)
             return Outcome(Standing.HELD, seconds=self._granted(said))
@@ -170,28 +169,6 @@ class Leasing:
         except TimeoutError:
             reason = f"no whole answer in {self._seconds} seconds"
             raise OriginUnavailable(origin.name, reason) from None
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """A small document, there as a whole."""
-
-    def __init__(self, document: dict[str, Any]) -> None:
-        self._data = json.dumps(document).encode("ascii")
-        self.length = len(self._data)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._data)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        pass
-
-    def resumeProducing(self) -> None:
-        pass
-
-    def stopProducing(self) -> None:
-        pass
 
 
 def _path(image_id: str, holder: str) -> str:

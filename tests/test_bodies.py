@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from glancetx.errors import BadValue, BodyLost, TooMany
-from glancetx.web.bodies import MOST_DIGITS, read_json
+from glancetx.strict_json import MOST_DIGITS
+from glancetx.web.bodies import read_json
 from glancetx.web.body import Body
 
 MOST = 10_000

@@ -6,20 +6,18 @@ The two calls of the Identity API v3 that a server needs.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
-from twisted.internet.interfaces import IConsumer
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
-from zope.interface import implementer
 
 from glancetx import __version__
 from glancetx.answers import drop, read_json
 from glancetx.errors import IdentityUnavailable, OriginUnavailable
+from glancetx.json_body import JsonBody
 
 from .documents import Described, is_token, read_token
 
@@ -41,28 +39,6 @@ T = TypeVar("T")
 
 class OwnRefused(Exception):
     """Keystone does not accept who this server says it is."""
-
-
-@implementer(IBodyProducer)
-class _Body:
-    """A small body that is there as a whole."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self.length = len(data)
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        consumer.write(self._data)
-        return succeed(None)
-
-    def pauseProducing(self) -> None:
-        pass
-
-    def resumeProducing(self) -> None:
-        pass
-
-    def stopProducing(self) -> None:
-        pass
 
 
 class Calls:
@@ -90,8 +66,7 @@ class Calls:
         :raises OwnRefused: if Keystone gives him none.
         :raises IdentityUnavailable: if there is no proper answer.
         """
-        body = json.dumps({"auth": auth}).encode("utf-8")
-        return await self._asked(lambda: self._issue(_Body(body)))
+        return await self._asked(lambda: self._issue(JsonBody({"auth": auth})))
 
     async def _issue(self, body: IBodyProducer) -> tuple[str, Described]:
         headers = _headers()

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from glancetx import strict_json
 from glancetx.errors import BadValue, TooMany
 
 from .request import Request
 
 __all__ = ["answer_json", "cache_rule", "read_json"]
-
-MOST_DIGITS = 1000
 
 
 def cache_rule(request: Request) -> bytes:
@@ -52,12 +51,7 @@ async def read_json(request: Request, most: int) -> Any:
         if len(body) > most:
             raise TooMany("bytes of the body", most)
     try:
-        document = json.loads(
-            body.decode("utf-8"),
-            object_pairs_hook=_unique,
-            parse_constant=_no_constant,
-            parse_int=_whole_number,
-        )
+        document = strict_json.loads(body.decode("utf-8"))
         json.dumps(document, ensure_ascii=False).encode("utf-8")
     except RecursionError:
         raise BadValue("body", "is nested too deeply") from None
@@ -68,21 +62,3 @@ async def read_json(request: Request, most: int) -> Any:
     except ValueError as problem:
         raise BadValue("body", f"must be JSON: {problem}") from None
     return document
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in an object")
-    return found
-
-
-def _whole_number(text: str) -> int:
-    """Python reads longer ones only in part, and says so in words for programmers."""
-    if len(text) > MOST_DIGITS:
-        raise ValueError("a number has too many digits")
-    return int(text)
-
-
-def _no_constant(text: str) -> float:
-    raise ValueError(f"{text} is no number")
