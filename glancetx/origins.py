@@ -15,6 +15,7 @@ from typing import Protocol
 from attrs import evolve
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 
@@ -102,6 +103,8 @@ class Origin:
     :ivar names: what its URIs begin with.
     :ivar url: the one of them that pins carry.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -212,8 +215,17 @@ class Origin:
             if self._credential_file is not None:
                 return read_secret(self._credential_file)
             return await self._own_token() if self._same_keystone else None
-        except (OSError, ValueError, IdentityUnavailable) as problem:
+        except IdentityUnavailable as problem:
             reason = f"this server's own token for it cannot be had: {problem}"
+            raise OriginUnavailable(self.name, reason) from problem
+        except (OSError, ValueError) as problem:
+            self.log.error(
+                "origin {origin}: this server's own token cannot be had: {problem}",
+                origin=self.name,
+                problem=problem,
+            )
+            # Of our files, callers are told nothing.
+            reason = "this server's own token for it cannot be had; its log says more"
             raise OriginUnavailable(self.name, reason) from problem
 
     async def _ask(

@@ -102,6 +102,27 @@ class TokenTests(PersonaCase):
         self.assertNotIn(OWN, "".join(other.heard))
         self.assertNotIn(self.tokens["owner"], "".join(origin.heard + other.heard))
 
+    async def test_lost_credential(self) -> None:
+        """
+        Where the credential is, and why it cannot be used, the log alone tells.
+        """
+        origin = Careful(Played(1), good=OWN)
+        url = self.play(origin)
+        path = os.path.join(os.path.dirname(self.identity.tokens_file or ""), "own")
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write(OWN)
+        config = OriginConfig("global", url, credential_file=path)
+        zone = await self.serve([config], identity=self.identity)
+        os.chmod(path, 0o644)
+        fields = {"parent_id": f"{url}/images/{Played(1).id}"}
+        with capturedLogs() as events:
+            reply = await self.ask(zone, "owner", "POST", "/v2/images", fields)
+        self.assertEqual(reply.code, 503)
+        self.assertIn("its log says more", reply.json["serviceUnavailable"]["message"])
+        for word in (path, "0644"):
+            self.assertNotIn(word, reply.body.decode("utf-8"))
+            self.assertIn(word, "\n".join(map(eventAsText, events)))
+
     async def test_same_keystone(self) -> None:
         """
         A caller's token goes to the origins that share its Keystone, when he attaches
