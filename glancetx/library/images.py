@@ -168,7 +168,6 @@ class Images:
         The record of an image, for one who may do what a rule is about.
 
         :param rules: one of which is enough; without any he must see it only.
-
         :raises NoSuchImage: if there is none that he may see.
         :raises Forbidden: if he may see it, but not do that.
         """

@@ -14,7 +14,7 @@ from glancetx.errors import BadValue, TooMany
 
 from .request import Request
 
-__all__ = ["answer_json", "cache_rule", "read_json"]
+__all__ = ["answer_json", "answer_nothing", "cache_rule", "read_json"]
 
 
 def cache_rule(request: Request) -> bytes:
@@ -32,6 +32,13 @@ def answer_json(request: Request, document: Any) -> bytes:
     request.setHeader(b"Content-Length", b"%d" % len(body))
     request.setHeader(b"Cache-Control", cache_rule(request))
     return body
+
+
+def answer_nothing(request: Request) -> bytes:
+    """204: it is done, and there is nothing to say."""
+    request.setResponseCode(204)
+    request.setHeader(b"Cache-Control", b"no-store")
+    return b""
 
 
 async def read_json(request: Request, most: int) -> Any:

@@ -16,8 +16,8 @@ from glancetx.metrics import Metrics
 from glancetx.uris import Names
 
 from .bodies import answer_json
-from .entity import Sender
-from .images import READING, checked_id, pin_uri
+from .entity import READING, Sender
+from .links import checked_id, pin_uri
 from .request import Request
 from .routes import Route
 
@@ -87,9 +87,8 @@ class ChainRoutes:
         try:
             return await self._sender.send(request, layout)
         except NoSuchPiece:
-            await self._images.find(
-                request.caller, image.id
-            )  # not here if it was deleted meanwhile
+            # It is not here if it was deleted meanwhile.
+            await self._images.find(request.caller, image.id)
             raise
 
     def _manifest(self, image: Image) -> Manifest:

@@ -26,7 +26,10 @@ from .problems import answer_problem
 from .ranges import UNSATISFIABLE, parse_ranges
 from .request import Request
 
-__all__ = ["Sender"]
+__all__ = ["READING", "Sender"]
+
+#: Statuses of answers that send the bytes of images, or why they do not.
+READING = (200, 204, 206, 304, 409, 412, 416)
 
 NONE: Mapping[bytes, bytes] = {}
 PUBLIC = b"public, max-age=60"

@@ -16,20 +16,21 @@ from glancetx.errors import (
     BadValue,
     ConditionFailed,
     GlancetxError,
-    NoSuchImage,
     NoSuchPiece,
 )
-from glancetx.image import Image, Pin
+from glancetx.image import Image
 from glancetx.library.access import READ_BY
 from glancetx.library.holding import Guard
 from glancetx.library.images import Images
 from glancetx.library.uploads import Expected
 from glancetx.limits import Limits
-from glancetx.uris import Names, is_image_id
+from glancetx.uris import Names
 
-from .bodies import answer_json, cache_rule
+from .arguments import read_force
+from .bodies import answer_json, answer_nothing, cache_rule
 from .conditions import has_conditions, may_change
-from .entity import Sender
+from .entity import READING, Sender
+from .links import checked_id, parent_uri, pin_uri
 from .metadata import (
     read_draft,
     read_expected,
@@ -38,16 +39,12 @@ from .metadata import (
     to_headers,
     to_json,
 )
-from .query import cut_page, next_page, read_force, read_query
+from .query import cut_page, next_page, read_query
 from .request import Request
 from .routes import Route
 from .uploading import require_body, require_whole
 
-__all__ = ["READING", "ImageRoutes", "checked_id", "parent_uri", "pin_uri"]
-
-
-#: Statuses of answers that send the bytes of images, or why they do not.
-READING = (200, 204, 206, 304, 409, 412, 416)
+__all__ = ["ImageRoutes"]
 
 GUARDED = b"X-Image-Meta-Parent-Guarded"
 
@@ -141,9 +138,8 @@ class ImageRoutes:
         try:
             return await self._sender.send(request, layout, metadata)
         except NoSuchPiece:
-            await self._images.find(
-                caller, image.id
-            )  # not here if it was deleted meanwhile
+            # It is not here if it was deleted meanwhile.
+            await self._images.find(caller, image.id)
             raise
 
     async def list(self, request: Request) -> bytes:
@@ -159,9 +155,7 @@ class ImageRoutes:
         await self._check_conditions(request, checked_id(image_id))
         force = read_force(request.args)
         await self._images.remove(request.caller, image_id, force)
-        request.setResponseCode(204)
-        request.setHeader(b"Cache-Control", b"no-store")
-        return b""
+        return answer_nothing(request)
 
     async def _check_conditions(self, request: Request, image_id: str) -> None:
         headers = request.requestHeaders
@@ -206,26 +200,3 @@ class ImageRoutes:
 
     def _json(self, image: Image) -> dict[str, Any]:
         return to_json(image, self._own.uri(image.id), parent_uri(image, self._own))
-
-
-def parent_uri(image: Image, own: Names) -> str | None:
-    """The URI of an image's parent, for others."""
-    return pin_uri(image.parents[0], own) if image.parents else None
-
-
-def pin_uri(pin: Pin, own: Names) -> str:
-    """The URI of a chain's image, for others."""
-    if pin.origin is None:
-        return own.uri(pin.image_id)
-    return pin.origin + pin.path
-
-
-def checked_id(image_id: str) -> str:
-    """
-    An id out of a path.
-
-    :raises NoSuchImage: if no image can have it.
-    """
-    if not is_image_id(image_id):
-        raise NoSuchImage(image_id)
-    return image_id

@@ -15,8 +15,8 @@ from glancetx.limits import Limits
 from glancetx.times import format_time
 from glancetx.uris import is_image_id, parse_base
 
-from .bodies import answer_json, read_json
-from .images import checked_id
+from .bodies import answer_json, answer_nothing, read_json
+from .links import checked_id
 from .request import Request
 from .routes import Route
 from .v2.schemas import validate
@@ -70,9 +70,7 @@ class LeaseRoutes:
     async def end(self, request: Request, image_id: str, holder: str) -> bytes:
         """``DELETE /images/ID/leases/HOLDER``: the image is not needed there."""
         await self._leases.end(request.caller, checked_id(image_id), holder)
-        request.setResponseCode(204)
-        request.setHeader(b"Cache-Control", b"no-store")
-        return b""
+        return answer_nothing(request)
 
     def _json(self, lease: Lease) -> dict[str, Any]:
         return {

@@ -6,7 +6,7 @@ The query of a list: filters, marker and limit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,9 +15,10 @@ from glancetx.errors import BadValue
 from glancetx.image import Image
 from glancetx.limits import Limits
 
+from .arguments import Arguments, read_texts
 from .metadata import read_number
 
-__all__ = ["cut_page", "next_page", "read_force", "read_query"]
+__all__ = ["cut_page", "next_page", "read_query"]
 
 PROPERTY = "property-"
 #: Texts, and the fields of a query that each is the one value of.
@@ -31,8 +32,6 @@ NUMBERS = ("size_min", "size_max", "limit")
 KNOWN = ", ".join(sorted([*TEXTS, *NUMBERS, "marker", "property-*"]))
 MOST_PROPERTIES = 64
 
-Arguments = Mapping[bytes, Sequence[bytes]]
-
 
 def read_query(arguments: Arguments, limits: Limits) -> Query:
     """
@@ -43,7 +42,7 @@ def read_query(arguments: Arguments, limits: Limits) -> Query:
     facts: dict[str, Any] = {}
     numbers: dict[str, int] = {"limit": limits.list_default}
     properties: dict[str, str] = {}
-    for name, value in _texts(arguments):
+    for name, (value,) in read_texts(arguments).items():
         if name.startswith(PROPERTY):
             key = name.removeprefix(PROPERTY).lower().replace("-", "_")
             if key in properties:
@@ -84,33 +83,9 @@ def cut_page(found: Sequence[Image], limit: int, weight: int) -> Sequence[Image]
 
 def next_page(path: bytes, arguments: Arguments, marker: str) -> str:
     """The address of the page behind a marker, relative to the server."""
-    kept = [(name, value) for name, value in _texts(arguments) if name != "marker"]
+    kept = [
+        (name, value)
+        for name, (value,) in read_texts(arguments).items()
+        if name != "marker"
+    ]
     return f"{path.decode('ascii')}?{urlencode([*kept, ('marker', marker)])}"
-
-
-def read_force(arguments: Arguments) -> bool:
-    """
-    Whether a deletion is to be forced.
-
-    :raises BadValue: if that is said otherwise than by true or false.
-    """
-    values = arguments.get(b"force", [b"false"])
-    if len(values) != 1 or values[0] not in (b"true", b"false"):
-        raise BadValue("force", "must be true or false")
-    return values[0] == b"true"
-
-
-def _texts(arguments: Arguments) -> list[tuple[str, str]]:
-    found = []
-    for raw, values in arguments.items():
-        try:
-            name, texts = raw.decode("utf-8"), [v.decode("utf-8") for v in values]
-        except UnicodeDecodeError:
-            name = raw.decode("utf-8", "backslashreplace")
-            raise BadValue(name, "must be UTF-8") from None
-        if len(texts) > 1:
-            raise BadValue(name, "is given more than once")
-        if "\0" in name or "\0" in texts[0]:
-            raise BadValue(name, "must not have the character NUL")
-        found.append((name, texts[0]))
-    return found

@@ -10,7 +10,7 @@ from __future__ import annotations
 from glancetx.errors import Forbidden
 from glancetx.library.images import Images
 from glancetx.web.bodies import answer_json
-from glancetx.web.images import checked_id
+from glancetx.web.links import checked_id
 from glancetx.web.problems import answer_problem
 from glancetx.web.request import Request
 from glancetx.web.routes import Route

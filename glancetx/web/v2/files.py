@@ -14,9 +14,9 @@ from glancetx.image import Image
 from glancetx.library.images import Images
 from glancetx.library.uploads import Expected
 from glancetx.uris import Names
-from glancetx.web.bodies import cache_rule
-from glancetx.web.entity import Sender
-from glancetx.web.images import READING, checked_id
+from glancetx.web.bodies import answer_nothing, cache_rule
+from glancetx.web.entity import READING, Sender
+from glancetx.web.links import checked_id
 from glancetx.web.metadata import read_number
 from glancetx.web.request import Request
 from glancetx.web.routes import Route
@@ -80,9 +80,7 @@ class FileRoutes:
         await self._images.store(
             request.caller, checked_id(image_id), request.body, expected
         )
-        request.setResponseCode(204)
-        request.setHeader(b"Cache-Control", b"no-store")
-        return b""
+        return answer_nothing(request)
 
     def _difference(self, image: Image) -> str:
         uri = self._own.uri(image.id)

@@ -16,10 +16,11 @@ from glancetx.image import Image
 from glancetx.library.images import Images
 from glancetx.limits import Limits
 from glancetx.uris import Names
-from glancetx.web.bodies import answer_json, read_json
-from glancetx.web.images import checked_id
+from glancetx.web.arguments import read_force
+from glancetx.web.bodies import answer_json, answer_nothing, read_json
+from glancetx.web.links import checked_id
 from glancetx.web.problems import answer_problem
-from glancetx.web.query import cut_page, read_force
+from glancetx.web.query import cut_page
 from glancetx.web.request import Request
 from glancetx.web.routes import Route
 
@@ -104,7 +105,7 @@ class RecordRoutes:
         """``DELETE /v2/images/ID``."""
         force = read_force(request.args)
         await self._images.remove(request.caller, checked_id(image_id), force)
-        return _nothing(request)
+        return answer_nothing(request)
 
     async def stop(self, request: Request, image_id: str) -> bytes:
         """``POST /v2/images/ID/actions/deactivate``."""
@@ -112,7 +113,7 @@ class RecordRoutes:
             await self._images.deactivate(request.caller, checked_id(image_id))
         except WrongState as problem:
             raise BadValue("status", str(problem)) from None
-        return _nothing(request)
+        return answer_nothing(request)
 
     async def restart(self, request: Request, image_id: str) -> bytes:
         """``POST /v2/images/ID/actions/reactivate``."""
@@ -120,7 +121,7 @@ class RecordRoutes:
             await self._images.reactivate(request.caller, checked_id(image_id))
         except WrongState as problem:
             raise BadValue("status", str(problem)) from None
-        return _nothing(request)
+        return answer_nothing(request)
 
     async def _answer(self, request: Request, image: Image) -> bytes:
         record = to_record(image, self._own)
@@ -149,9 +150,3 @@ def _refuse_patch(request: Request) -> bytes:
     body = answer_problem(request, 415, f"Content-Type: must be one of {known}")
     request.setHeader(b"Accept-Patch", known)
     return body
-
-
-def _nothing(request: Request) -> bytes:
-    request.setResponseCode(204)
-    request.setHeader(b"Cache-Control", b"no-store")
-    return b""

@@ -19,6 +19,7 @@ from glancetx.errors import BadValue
 from glancetx.image import MemberStatus, Visibility
 from glancetx.limits import Limits
 from glancetx.uris import Names, is_image_id, parse_base
+from glancetx.web.arguments import Arguments, Texts, read_texts
 
 from .records import PARENT
 
@@ -61,9 +62,6 @@ URI = re.compile(
     r"(?P<base>.+?)(?:/v[12])?(?:/images)?/(?P<id>[0-9a-f-]{36})(?:/file)?"
 )
 
-Arguments = Mapping[bytes, Sequence[bytes]]
-Texts = Mapping[str, Sequence[str]]
-
 
 def read_query(arguments: Arguments, limits: Limits, own: Names) -> Query:
     """
@@ -74,7 +72,7 @@ def read_query(arguments: Arguments, limits: Limits, own: Names) -> Query:
     :param own: under which names this server's images are known.
     :raises BadValue: that names the argument.
     """
-    texts = _texts(arguments)
+    texts = read_texts(arguments, REPEATED)
     facts: dict[str, Any] = {"hidden": False, "limit": limits.list_default}
     properties: dict[str, str] = {}
     for name, values in texts.items():
@@ -113,28 +111,12 @@ def next_page(arguments: Arguments, marker: str) -> str:
 def _page(arguments: Arguments, more: Sequence[tuple[str, str]]) -> str:
     kept = [
         (name, value)
-        for name, values in _texts(arguments).items()
+        for name, values in read_texts(arguments, REPEATED).items()
         for value in values
         if name != "marker"
     ]
     query = urlencode([*kept, *more])
     return f"{PATH}?{query}" if query else PATH
-
-
-def _texts(arguments: Arguments) -> Texts:
-    found = {}
-    for raw, values in arguments.items():
-        try:
-            name, texts = raw.decode("utf-8"), [v.decode("utf-8") for v in values]
-        except UnicodeDecodeError:
-            name = raw.decode("utf-8", "backslashreplace")
-            raise BadValue(name, "must be UTF-8") from None
-        if len(texts) > 1 and name not in REPEATED:
-            raise BadValue(name, "is given more than once")
-        if any("\0" in text for text in (name, *texts)):
-            raise BadValue(name, "must not have the character NUL")
-        found[name] = texts
-    return found
 
 
 def _text(name: str, value: str) -> str:

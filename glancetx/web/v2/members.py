@@ -12,8 +12,8 @@ from glancetx.image import Member, MemberStatus
 from glancetx.library.sharing import Sharing
 from glancetx.limits import Limits
 from glancetx.times import format_time
-from glancetx.web.bodies import answer_json, read_json
-from glancetx.web.images import checked_id
+from glancetx.web.bodies import answer_json, answer_nothing, read_json
+from glancetx.web.links import checked_id
 from glancetx.web.request import Request
 from glancetx.web.routes import Route
 
@@ -95,9 +95,7 @@ class MemberRoutes:
     async def remove(self, request: Request, image_id: str, project: str) -> bytes:
         """``DELETE``: share it with a project no longer."""
         await self._sharing.remove(request.caller, checked_id(image_id), project)
-        request.setResponseCode(204)
-        request.setHeader(b"Cache-Control", b"no-store")
-        return b""
+        return answer_nothing(request)
 
     async def _read(self, request: Request, schema: str) -> dict[str, Any]:
         body: dict[str, Any] = await read_json(request, self._limits.json_bytes)

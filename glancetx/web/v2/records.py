@@ -17,7 +17,7 @@ from glancetx.library.images import Draft
 from glancetx.times import format_time
 from glancetx.uris import Names
 from glancetx.web.fields import NAMESPACE, PARENTS, READ_ONLY, RESERVED, SETTABLE
-from glancetx.web.images import parent_uri
+from glancetx.web.links import parent_uri
 from glancetx.web.metadata import CONTROL
 
 from . import schemas

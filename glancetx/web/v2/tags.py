@@ -11,7 +11,8 @@ from attrs import evolve
 from glancetx.errors import BadValue, NoSuchTag
 from glancetx.image import Image
 from glancetx.library.images import Images
-from glancetx.web.images import checked_id
+from glancetx.web.bodies import answer_nothing
+from glancetx.web.links import checked_id
 from glancetx.web.request import Request
 from glancetx.web.routes import Route
 
@@ -46,7 +47,7 @@ class TagRoutes:
             return evolve(image, tags=image.tags | {tag})
 
         await self._images.change(request.caller, checked_id(image_id), tagged)
-        return _done(request)
+        return answer_nothing(request)
 
     async def remove(self, request: Request, image_id: str, tag: str) -> bytes:
         """``DELETE``: one tag less."""
@@ -57,10 +58,4 @@ class TagRoutes:
             return evolve(image, tags=image.tags - {tag})
 
         await self._images.change(request.caller, checked_id(image_id), untagged)
-        return _done(request)
-
-
-def _done(request: Request) -> bytes:
-    request.setResponseCode(204)
-    request.setHeader(b"Cache-Control", b"no-store")
-    return b""
+        return answer_nothing(request)
