@@ -64,6 +64,16 @@ class TokenTests(ClientCase):
             self.assertEqual((error.status, error.message), (code, "you may not"))
             self.assertEqual([one.method for one in server.seen], ["HEAD", "GET"])
 
+    async def test_not_known(self) -> None:
+        """
+        An answer to a HEAD has no words; that a token is not known is told anyway.
+        """
+        server = await FakeServer().start(self)
+        server.say(f"HEAD /images/{image_id(1)}", Answer(401))
+        asking = self.client(server.url).head_image(image_id(1))
+        error = await self.failure(ServerRefused, asking)
+        self.assertEqual(str(error), "the server does not know who asks (401)")
+
     async def test_redirect(self) -> None:
         """
         A server that sends the client elsewhere does not send the token along.

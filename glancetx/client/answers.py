@@ -63,7 +63,9 @@ def _sentence(code: int, body: bytes) -> str:
         (problem,) = json.loads(body).values()
         return str(problem["message"])[:SENTENCE]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        pass  # it is not one of ours; its status must do
+        pass  # of a HEAD, or not one of ours; its status must do
+    if code == HTTPStatus.UNAUTHORIZED:
+        return "the server does not know who asks"
     try:
         phrase = HTTPStatus(code).phrase
     except ValueError:
