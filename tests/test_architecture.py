@@ -150,8 +150,9 @@ class RoomsTests(PageCase):
 
     def test_complete(self) -> None:
         """
-        Every module is in a room of the list, and every room exists.
+        Every module is in a room of the list, and every room exists, once.
         """
+        self.assertEqual(len(set(self.rooms)), len(self.rooms))
         paths = [module.path for module in self.modules if module.path]
         homeless = [path for path in paths if self.room_of(path) is None]
         self.assertEqual(homeless, [])
