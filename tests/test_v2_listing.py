@@ -398,10 +398,10 @@ class PageTests(ListingCase):
             ("0", 0),
             ("1000", 1000),
             ("1001", 1000),
-            ("9" * 19, 1000),
+            ("9" * 1000, 1000),
         ]:
             self.assert_reads(f"limit={text}", limit=expected)
-        for text in ("-1", "x", "", "1.5", "9" * 20):
+        for text in ("-1", "x", "", "1.5", "9" * 1001):
             message = "limit: must be a whole number, 0 or more"
             self.assertEqual(self.refused(f"limit={text}"), message)
 

@@ -52,7 +52,7 @@ MOST_TIMES = 16
 MOST_PROPERTIES = 64
 
 NUMBER = re.compile("-?[0-9]{1,19}")
-LIMIT = re.compile("[0-9]{1,19}")
+LIMIT = re.compile("[0-9]{1,1000}")
 # A value of a list: in quotes, where a backslash takes quote and backslash as they
 # are, or up to the next comma.
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
