@@ -185,8 +185,8 @@ class RenewalTests(PassCase):
         self.leasing.outcome = GIVEN
         self.assertEqual(await self.after(holding.AWAY_LONGEST), ["take"])
         self.leasing.outcome = AWAY
-        self.assertEqual(await self.after(LIFE), ["take"])
-        self.assertEqual(await self.after(LIFE), ["take"])
+        await self.made(far_pin())
+        self.assertEqual(await self.after(holding.AWAY_SECONDS), ["take"])
 
     async def test_one_for_all(self) -> None:
         """
@@ -329,6 +329,20 @@ class ReleaseTests(PassCase):
         self.assertEqual(await self.after(1), ["end"])
         self.assertEqual(await self.catalogue.holds(), ())
         self.assertEqual(await self.after(holding.RELEASE_SECONDS), [])
+
+    async def test_not_meanwhile(self) -> None:
+        """
+        Nor is it ended while it is asked for, however old it is.
+        """
+        pin = far_pin()
+        await self.holding.take([pin])
+        self.pass_seconds(holding.RELEASE_SECONDS)
+        self.leasing.held = True
+        taking = Deferred.fromCoroutine(self.holding.take([pin]))
+        await self.until(lambda: self.leasing.waiting)
+        self.assertEqual(await self.after(0), [])
+        self.leasing.waiting.pop().callback(None)
+        await taking
 
     async def test_away(self) -> None:
         """
