@@ -11,10 +11,18 @@ import fcntl
 import os
 import stat
 import time
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
-__all__ = ["locked", "read_private", "read_secret", "write_private"]
+__all__ = [
+    "locked",
+    "read_private",
+    "read_private_toml",
+    "read_secret",
+    "write_private",
+]
 
 OTHERS = 0o077
 PATIENCE = 10
@@ -73,6 +81,22 @@ def read_secret(path: str) -> str:
             "must hold one line of ASCII without blanks, and nothing besides"
         )
     return line.decode("ascii")
+
+
+def read_private_toml(path: str) -> dict[str, Any]:
+    """
+    The values in a file of TOML.
+
+    :raises ValueError: as :func:`read_private`, or if it is no TOML.
+    """
+    try:
+        return tomllib.loads(read_private(path).decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError("is not UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"is not TOML: {error}") from error
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
 
 
 @contextmanager

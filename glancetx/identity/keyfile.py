@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import tomllib
 
 from attrs import field, frozen
 
 from glancetx.errors import ConfigError
-from glancetx.private import locked, read_private, write_private
+from glancetx.private import locked, read_private_toml, write_private
 
 __all__ = ["SigningKey", "add_key", "read_keys"]
 
@@ -50,12 +49,8 @@ def read_keys(path: str) -> list[SigningKey]:
     :raises ConfigError: if it cannot be read, others can read it, or there is no key.
     """
     try:
-        values = tomllib.loads(read_private(path).decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise ConfigError(path, "keys", "is not UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, "keys", f"is not TOML: {error}") from error
-    except (ValueError, RecursionError) as error:
+        values = read_private_toml(path)
+    except ValueError as error:
         raise ConfigError(path, "keys", str(error)) from error
     if not values:
         raise ConfigError(

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import secrets
-import tomllib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -20,7 +19,7 @@ from attrs import field, frozen
 
 from glancetx.errors import ConfigError
 from glancetx.keys import Checker, Key
-from glancetx.private import locked, read_private, write_private
+from glancetx.private import locked, read_private_toml, write_private
 from glancetx.times import format_time
 
 __all__ = [
@@ -107,13 +106,8 @@ def read_tokens(path: str) -> dict[str, Token]:
     :raises ConfigError: if it cannot be read, others can read it, or it makes no sense.
     """
     try:
-        text = read_private(path).decode("utf-8")
-        values = tomllib.loads(text)
-    except UnicodeDecodeError as error:
-        raise ConfigError(path, "tokens", "is not UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(path, "tokens", f"is not TOML: {error}") from error
-    except (ValueError, RecursionError) as error:
+        values = read_private_toml(path)
+    except ValueError as error:
         raise ConfigError(path, "tokens", str(error)) from error
     return _Reader(path).tokens(values)
 
