@@ -18,7 +18,7 @@ from attrs import frozen
 from twisted.web.http_headers import Headers
 
 from .errors import BadValue
-from .image import Digest, Pin, Visibility
+from .image import LARGEST, Digest, Pin, Visibility
 
 __all__ = ["Found", "Nonsense", "believe", "said_in_headers", "said_in_json", "shown"]
 
@@ -37,7 +37,6 @@ _TEXTS = (
 _NUMBERS = ("size", "virtual_size")
 _V2_PARENT = "os_glance_parent_id"
 
-_LARGEST = 2**63 - 1
 _LONGEST_NAME = 255
 _LONGEST_URI = 2048
 _SHOWN = 200
@@ -173,7 +172,7 @@ def _fitting(said: Mapping[str, Any], name: str, form: re.Pattern[str]) -> str |
 
 def _number(said: Mapping[str, Any], name: str) -> int | None:
     value = said[name]
-    if value is not None and not (type(value) is int and 0 <= value <= _LARGEST):
+    if value is not None and not (type(value) is int and 0 <= value <= LARGEST):
         raise Nonsense(f"{name} is {shown(value)}")
     return value
 

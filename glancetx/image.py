@@ -16,6 +16,7 @@ from .errors import WrongState
 
 __all__ = [
     "Digest",
+    "LARGEST",
     "Image",
     "Lease",
     "Location",
@@ -25,6 +26,9 @@ __all__ = [
     "Status",
     "Visibility",
 ]
+
+#: The largest number in a record: what databases keep in 64 bits.
+LARGEST = 2**63 - 1
 
 
 class Status(StrEnum):

@@ -18,11 +18,11 @@ from sqlalchemy import delete as delete_from
 from sqlalchemy.exc import IntegrityError
 
 from glancetx.errors import BadValue, ImageExists, ImageInUse, NoSuchImage, WrongState
-from glancetx.image import Image, Pin, Status
+from glancetx.image import LARGEST, Image, Pin, Status
 
 from . import leases
 from .records import PIN, WHOLE, changing, described, image_of, pin_of, pin_rows
-from .schema import LARGEST, ids, images, intents, pins, properties, tags
+from .schema import ids, images, intents, pins, properties, tags
 
 __all__ = [
     "add",

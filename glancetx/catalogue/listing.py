@@ -28,12 +28,12 @@ from sqlalchemy import (
 )
 
 from glancetx.errors import BadValue
-from glancetx.image import Image
+from glancetx.image import LARGEST, Image
 
 from .images import load
 from .pages import Key, behind, keys_of
 from .query import Query
-from .schema import LARGEST, images, pins, properties, tags
+from .schema import images, pins, properties, tags
 from .views import BY_ID, View, is_seen, views_of
 
 __all__ = ["list_images", "page_of"]

@@ -30,7 +30,6 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeDecorator
 
 __all__ = [
-    "LARGEST",
     "Moment",
     "holds",
     "ids",
@@ -45,9 +44,6 @@ __all__ = [
     "server",
     "tags",
 ]
-
-#: The largest number that a column takes.
-LARGEST = 2**63 - 1
 
 
 class Moment(TypeDecorator[datetime]):

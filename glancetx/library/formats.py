@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from glancetx.errors import WrongFormat
+from glancetx.image import LARGEST
 
 from .headers import READ, TAIL, Reading, Window, read_disk
 
@@ -22,9 +23,6 @@ INSPECT_BYTES = 1024 * 1024
 
 CPU_SECONDS = 0.05
 """The most time that is spent on one upload, in the thread that all others share."""
-
-LARGEST = 2**63 - 1
-"""The largest disk that a catalogue can take note of."""
 
 
 class Inspection:

@@ -16,7 +16,7 @@ from attrs import evolve
 from twisted.web.http_headers import Headers
 
 from glancetx.errors import BadValue
-from glancetx.image import Image, Visibility
+from glancetx.image import LARGEST, Image, Visibility
 from glancetx.library.images import Draft
 from glancetx.library.uploads import Expected
 from glancetx.times import format_time
@@ -45,7 +45,6 @@ NUMBER = re.compile(r"[0-9]{1,19}")
 MD5 = re.compile(r"[0-9a-f]{32}")
 BOOLEANS = {"true": True, "1": True, "yes": True, "false": False, "0": False}
 BOOLEANS["no"] = False
-LARGEST = 2**63 - 1
 
 EXPECTED = {"size", "checksum"}
 
@@ -153,7 +152,7 @@ def to_brief(image: Image) -> dict[str, Any]:
 
 def read_number(name: str, text: str) -> int:
     """
-    A whole number from 0 to 2**63 - 1.
+    A whole number from 0 to ``LARGEST``.
 
     :raises BadValue: if it is none.
     """

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-from glancetx.image import MemberStatus, Visibility
+from glancetx.image import LARGEST, MemberStatus, Visibility
 from glancetx.web.fields import FORMATS
 
 from .schemas import UUID
@@ -54,7 +54,7 @@ def _query(schema: Mapping[str, Any], description: str) -> dict[str, Any]:
 
 
 TEXT = {"type": "string"}
-NUMBER = {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+NUMBER = {"type": "integer", "minimum": 0, "maximum": LARGEST}
 TRUTH = {"type": "string", "enum": ["true", "false"]}
 TIME = "a time, or OP:TIME with gt, gte, lt, lte, eq or neq"
 SORT_KEYS = ["name", "status", "container_format", "disk_format", "size", "id"]

@@ -20,7 +20,7 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from glancetx.errors import BadValue, TooMany
-from glancetx.image import MemberStatus, Status, Visibility
+from glancetx.image import LARGEST, MemberStatus, Status, Visibility
 from glancetx.web.fields import FORMATS
 
 from .sentences import explain
@@ -30,7 +30,6 @@ __all__ = ["PUBLISHED", "REQUESTS", "UUID", "validate"]
 Schema = dict[str, Any]
 
 UUID = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
-LARGEST = 2**63 - 1
 MOST_VALUES = 2000
 """In one document: what is judged takes no longer than some 0.1 s."""
 DEEPEST = 8
