@@ -67,7 +67,9 @@ class HoldTests(CatalogueTestCase):
         """
         pins = far_pin(), far_pin(), far_pin()
         child = await self.queued(parents=pins)
-        for image_id in (pins[2].image_id, "another", pins[0].image_id):
+        other = far_pin()
+        await self.queued(parents=(other,))
+        for image_id in (pins[2].image_id, other.image_id, pins[0].image_id):
             await self.held(image_id)
         found = await self.catalogue.holds_of(child.id)
         ids = [hold.image_id for hold in found]
