@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+from glancetx import parts
 from glancetx.limits import Limits
 from glancetx.web.v2.patch import MEDIA_TYPES, NEWER, OLDER
 
@@ -246,6 +248,31 @@ class PatchTests(RecordCase):
         del expected["gone"]
         expected |= {"a/b": "c", "updated_at": reply.json["updated_at"]}
         self.assertEqual(reply.json, expected)
+
+    async def test_updated(self) -> None:
+        """
+        What is changed was updated; not so what is told to be as it is.
+        """
+        times = [datetime(2026, 11, 23, hour, tzinfo=UTC) for hour in (10, 11, 12)]
+        DoorCase.patch(self, parts, "utcnow", lambda: times[0])
+        await self.start()
+        image_id = (await self.make(name="a", tags=["b"]))["id"]
+        times.pop(0)
+        same = {"op": "replace", "path": "/name", "value": "a"}
+        for reply in (
+            await self.patch(image_id),
+            await self.patch(image_id, same),
+            await self.zone.ask("PUT", f"/v2/images/{image_id}/tags/b", None, b""),
+        ):
+            self.assertIn(reply.code, (200, 204))
+            updated = (await self.record(image_id))["updated_at"]
+            self.assertEqual(updated, "2026-11-23T10:00:00Z")
+        reply = await self.patch(image_id, {**same, "value": "c"})
+        self.assertEqual(reply.json["updated_at"], "2026-11-23T11:00:00Z")
+        times.pop(0)
+        await self.zone.ask("PUT", f"/v2/images/{image_id}/tags/c", None, b"")
+        updated = (await self.record(image_id))["updated_at"]
+        self.assertEqual(updated, "2026-11-23T12:00:00Z")
 
     async def test_older(self) -> None:
         """

@@ -59,7 +59,7 @@ class Changes:
         image: Image,
     ) -> Image:
         """
-        The record that a caller makes of one.
+        The record that a caller makes of one; it was not updated if it is as before.
 
         :param cap: how visible its parents let it be.
         :raises Forbidden: if he may not.
@@ -76,7 +76,8 @@ class Changes:
             raise Forbidden("owner: only admins may give an image to another project")
         _check_formats(image, changed)
         self._check_counts(changed)
-        return evolve(changed, updated_at=self._now())
+        updated = image.updated_at if changed == image else self._now()
+        return evolve(changed, updated_at=updated)
 
     def _check_visibility(self, caller: Caller, image: Image, cap: Visibility) -> None:
         rule = _RULES.get(image.visibility)
