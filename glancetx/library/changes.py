@@ -49,7 +49,7 @@ class Changes:
         :raises TooMany: if there are more tags or properties than allowed.
         """
         self._check_visibility(caller, image, cap)
-        self._check_counts(image)
+        self._check_counts(evolve(image, tags=frozenset(), properties={}), image)
 
     def judged(
         self,
@@ -75,7 +75,7 @@ class Changes:
         if changed.owner != image.owner and not self._access.is_admin(caller):
             raise Forbidden("owner: only admins may give an image to another project")
         _check_formats(image, changed)
-        self._check_counts(changed)
+        self._check_counts(image, changed)
         updated = image.updated_at if changed == image else self._now()
         return evolve(changed, updated_at=updated)
 
@@ -89,17 +89,25 @@ class Changes:
                 f"is {cap}"
             )
 
-    def _check_counts(self, image: Image) -> None:
-        for name, count, most in (
-            ("tags", len(image.tags), self._limits.image_tags),
-            ("properties", len(image.properties), self._limits.image_properties),
+    def _check_counts(self, image: Image, changed: Image) -> None:
+        """What was lawful before a limit was lowered stays, but becomes no more."""
+        limits = self._limits
+        for name, before, after, most in (
+            ("tags", len(image.tags), len(changed.tags), limits.image_tags),
+            (
+                "properties",
+                len(image.properties),
+                len(changed.properties),
+                limits.image_properties,
+            ),
             (
                 "bytes of all properties together",
                 _property_bytes(image),
-                self._limits.property_bytes,
+                _property_bytes(changed),
+                limits.property_bytes,
             ),
         ):
-            if count > most:
+            if after > max(most, before):
                 raise TooMany(name, most)
 
 
