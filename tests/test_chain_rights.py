@@ -21,9 +21,9 @@ from glancetx.identity.tokenfile import add_token
 from glancetx.times import utcnow
 
 from .fake_keystone import FakeKeystone
+from .matrix import ASKED, VISIBILITIES, downloads, sees
 from .personas import CAST, PersonaCase
 from .servers import Reply, RunningServer
-from .test_access_matrix import ASKED, VISIBILITIES, downloads, sees
 
 LAYOUTS = ("chain", "stream", "chain.tar")
 PATCH = "application/openstack-images-v2.1-json-patch"

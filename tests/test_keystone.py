@@ -17,7 +17,7 @@ from glancetx.identity.documents import LONGEST_TOKEN
 from glancetx.interfaces import IIdentity
 from glancetx.limits import Limits
 
-from .keystones import KeystoneCase
+from .keystone_case import KeystoneCase
 
 BAD = "the token is not good, or has expired"
 RULE = {"service": "image", "method": "GET", "path": "/v2/images/*"}

@@ -16,7 +16,7 @@ from twisted.logger import LogLevel, capturedLogs
 from glancetx.errors import ConfigError
 
 from .fake_keystone import APPLICATION
-from .keystones import KeystoneCase
+from .keystone_case import KeystoneCase
 
 NO_ANSWER = "Keystone gives no answer that can be used"
 OWN_TOKEN = "Keystone does not accept this server's own token"

@@ -15,9 +15,9 @@ from glancetx.image import Digest, Lease
 from glancetx.limits import Limits
 from glancetx.times import utcnow
 
+from .matrix import ASKED, VISIBILITIES, downloads, sees
 from .personas import PersonaCase
 from .servers import Reply, RunningServer
-from .test_access_matrix import ASKED, VISIBILITIES, downloads, sees
 
 DATA = b"some bytes"
 DIGEST = {"algorithm": "sha256", "value": hashlib.sha256(DATA).hexdigest()}

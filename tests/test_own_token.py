@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from .keystones import KeystoneCase
+from .keystone_case import KeystoneCase
 
 
 class OwnTokenTests(KeystoneCase):
