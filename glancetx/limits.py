@@ -96,7 +96,7 @@ class Limits:
     property_bytes: int = _limit(
         65536, "bytes", "of names and values of one image's properties together"
     )
-    image_leases: int = _limit(1000, "leases", "of one image")
+    image_leases: int = _limit(1000, "leases", "of one image by one project")
     json_bytes: int = _limit(262144, "bytes", "of a request in JSON")
     identity_seconds: int = _limit(5, "seconds", "until Keystone must have answered")
     identity_cache_seconds: int = _limit(

@@ -76,6 +76,9 @@ SAID: Mapping[str, Allowed] = {
     "readers": whoever("reader", lambda caller, target: True),
     "readers who can see it": whoever("reader", sees),
     "members who can see it": whoever("member", sees),
+    "readers of its project": whoever(
+        "reader", lambda caller, target: caller.project == target.project_id
+    ),
     "members of its project": whoever(
         "member", lambda caller, target: caller.project == target.project_id
     ),

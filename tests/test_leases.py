@@ -221,7 +221,8 @@ class GivingTests(LeaseCase):
 
     async def test_too_many(self) -> None:
         """
-        An image has so many leases and no more; those that are there are renewed.
+        A project has so many leases of an image and no more, which takes none from
+        others; those that are there are renewed.
         """
         await self.start(image_leases=1)
         image_id = await self.image()
@@ -229,6 +230,7 @@ class GivingTests(LeaseCase):
         reply = await self.lease("service", image_id, OTHER)
         self.assertIn("leases: at most 1", self.message(reply, 413))
         self.assertEqual((await self.lease("service", image_id)).code, 200)
+        self.assertEqual((await self.lease("owner", image_id, OTHER)).code, 201)
 
     async def test_anothers(self) -> None:
         """
@@ -282,15 +284,19 @@ class ListTests(LeaseCase):
 
     async def test_who_may(self) -> None:
         """
-        Those see the leases who see the image.
+        Those see the leases whose project's the image is, and admins.
         """
         await self.start()
         for visibility, who in product(VISIBILITIES, ASKED):
             image_id = await self.image(visibility)
             path = f"/images/{image_id}/leases"
             reply = await self.ask(self.server, who, "GET", path)
-            refused = 401 if who == "nobody" else 404
-            expected = 200 if sees(who, visibility) else refused
+            if who in ("admin", "owner", "owner-reader"):
+                expected = 200
+            elif who == "nobody":
+                expected = 401
+            else:
+                expected = 403 if sees(who, visibility) else 404
             self.assertEqual(reply.code, expected, (who, visibility, reply))
 
     test_who_may.timeout = 240  # type: ignore[attr-defined]

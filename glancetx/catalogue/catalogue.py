@@ -243,7 +243,7 @@ class Catalogue:
         Give a lease, or renew it.
 
         :param digest: of the bytes that the holder needs.
-        :param most: how many leases an image may have.
+        :param most: how many leases of an image one project may have.
         :returns: whether it is new; a renewed one keeps its ``created_at``.
         :raises NoSuchImage: if there is no such image.
         :raises LeaseConflict: if the image has other bytes, or none.

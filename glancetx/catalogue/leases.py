@@ -42,7 +42,10 @@ _ALL = (
 _COUNT = (
     select(func.count())
     .select_from(leases)
-    .where(leases.c.image_id == bindparam("of_image"))
+    .where(
+        leases.c.image_id == bindparam("of_image"),
+        leases.c.project.is_not_distinct_from(bindparam("by_project")),
+    )
 )
 _LOCK = (
     select(images.c.digest_algorithm, images.c.digest_value)
@@ -73,13 +76,13 @@ def give(connection: Connection, lease: Lease, digest: Digest, most: int) -> boo
     :raises NoSuchImage: if there is no such image.
     :raises LeaseConflict: if the image has other bytes, or none.
     :raises Forbidden: if another project took the holder's lease.
-    :raises TooMany: if it would be one more than ``most``.
+    :raises TooMany: if its project would have one more than ``most`` of the image.
     """
     _require_bytes(connection, lease.image_id, digest)
     key = _key(lease.image_id, lease.holder)
     row = connection.execute(_FIND, key).one_or_none()
     if row is None:
-        _require_room(connection, lease.image_id, most)
+        _require_room(connection, lease, most)
         connection.execute(_ADD, asdict(lease))
         return True
     if row.project not in (None, lease.project):
@@ -111,8 +114,9 @@ def _require_bytes(connection: Connection, image_id: str, digest: Digest) -> Non
         )
 
 
-def _require_room(connection: Connection, image_id: str, most: int) -> None:
-    if connection.execute(_COUNT, {"of_image": image_id}).scalar_one() >= most:
+def _require_room(connection: Connection, lease: Lease, most: int) -> None:
+    of = {"of_image": lease.image_id, "by_project": lease.project}
+    if connection.execute(_COUNT, of).scalar_one() >= most:
         raise TooMany("leases", most)
 
 

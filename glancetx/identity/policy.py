@@ -31,6 +31,7 @@ _SEEN = (
 _READ = f"rule:context_is_admin or (role:reader and {_SEEN})"
 _LOAD = f"rule:context_is_admin or (role:member and {_SEEN})"
 _CHANGE = f"rule:context_is_admin or (role:member and {_OWNER})"
+_AUDIT = f"rule:context_is_admin or (role:reader and {_OWNER})"
 
 RULES: Mapping[str, str] = {
     "context_is_admin": "role:admin",
@@ -55,7 +56,7 @@ RULES: Mapping[str, str] = {
     # Glance has none of these.
     "read_public_image": "'public':%(visibility)s",
     "carry_image": "role:service",
-    "get_leases": _READ,
+    "get_leases": _AUDIT,
     "lease_image": f"{_READ} or role:service",
     "drop_lease": "rule:context_is_admin",
     "force_delete": "rule:context_is_admin",
@@ -71,7 +72,7 @@ they have promised to those who may read them.
 _ADMIN = "rule:context_is_admin"
 _BOUNDS: Mapping[str, str] = {
     **dict.fromkeys(
-        ("get_image", "download_image", "get_members", "get_member", "get_leases"),
+        ("get_image", "download_image", "get_members", "get_member"),
         f"{_ADMIN} or {_SEEN}",
     ),
     **dict.fromkeys(
@@ -84,6 +85,7 @@ _BOUNDS: Mapping[str, str] = {
             "reactivate",
             "add_member",
             "delete_member",
+            "get_leases",
         ),
         f"{_ADMIN} or {_OWNER}",
     ),
