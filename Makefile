@@ -2,6 +2,7 @@ SHELL = /bin/bash
 PYTHON = .venv/bin/python
 PIP = $(PYTHON) -m pip install --quiet --disable-pip-version-check
 TESTS = tests
+JOBS = 2
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' Makefile
@@ -20,7 +21,7 @@ demo: venv ## a global and a zone server, a snapshot sent and restored
 test: lint types ## check style and types, then run the tests (TESTS=tests.test_x)
 	@tests/real/install curl nginx-light qemu-utils varnish
 	@tests/real/install-openstack
-	@$(PYTHON) -u -b -m twisted.trial $(TESTS) </dev/null | tee .venv/trial.txt; \
+	@$(PYTHON) -u -m twisted.trial --jobs $(JOBS) $(TESTS) </dev/null | tee .venv/trial.txt; \
 	status=$${PIPESTATUS[0]}; \
 	awk "$$CLOSING_LINE" .venv/trial.txt; \
 	exit $$status
