@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
 
 import click
 from twisted.internet.threads import deferToThread
@@ -24,6 +23,7 @@ from glancetx.library.scrub import Scrubbed
 from glancetx.library.scrub import scrub as scrub_stores
 from glancetx.parts import compose_stores
 
+from .configured import with_config
 from .failures import Failed
 from .running import Session
 from .settings import Settings, examples, local
@@ -33,19 +33,6 @@ __all__ = ["db", "scrub"]
 PRIVATE = 0o077
 THREADS = 4
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def _with_config(command: F) -> F:
-    """Give a command the server's configuration."""
-    return click.option(
-        "--config",
-        "path",
-        type=click.Path(dir_okay=False),
-        help="The server's configuration.  [default: the embedded one, which keeps "
-        "everything in ./glancetx-data]",
-    )(command)
-
 
 @click.command(
     epilog=examples(
@@ -53,7 +40,7 @@ def _with_config(command: F) -> F:
         "glancetx scrub --config glancetx.toml --json",
     )
 )
-@_with_config
+@with_config
 @local
 def scrub(settings: Settings, path: str | None) -> None:
     """
@@ -113,7 +100,7 @@ def db() -> None:
 
 
 @db.command("upgrade", epilog=examples("glancetx db upgrade --config glancetx.toml"))
-@_with_config
+@with_config
 @local
 def db_upgrade(settings: Settings, path: str | None) -> None:
     """
@@ -123,7 +110,7 @@ def db_upgrade(settings: Settings, path: str | None) -> None:
 
 
 @db.command("current", epilog=examples("glancetx db current --config glancetx.toml"))
-@_with_config
+@with_config
 @local
 def db_current(settings: Settings, path: str | None) -> None:
     """Say which revision the catalogue has."""
@@ -131,7 +118,7 @@ def db_current(settings: Settings, path: str | None) -> None:
 
 
 @db.command("check", epilog=examples("glancetx db check --config glancetx.toml"))
-@_with_config
+@with_config
 @local
 def db_check(settings: Settings, path: str | None) -> None:
     """See that the catalogue is sound and of the newest revision."""
