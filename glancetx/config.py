@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attrs import fields, frozen
+from attrs import field, fields, frozen
 
 from .credentials import IDENTITY_KEYS, IdentityConfig, read_identity
 from .errors import ConfigError
@@ -66,7 +66,7 @@ class StoreConfig:
 
     name: str
     backend: str
-    options: Mapping[str, Any]
+    options: Mapping[str, Any] = field(repr=False)  # there may be secrets in it
     default: bool = False
 
 

@@ -46,16 +46,30 @@ class Option:
     """
     One key that a backend takes in its ``[stores.NAME]`` table.
 
-    :ivar kind: the type of the value in TOML: ``str``, ``int``, ``bool`` or ``list``.
+    :ivar kind: the type of the value in TOML, or several: ``str``, ``int``, ``bool``
+        or ``list``, which is a list of texts.
     :ivar path: a relative value is made relative to the configuration file.
+    :ivar secret: ``NAME_file`` may be given instead: the path of a file that nobody
+        else can read, which holds the value, one line of ASCII without blanks.
     """
 
     name: str
-    kind: type
+    kind: type | tuple[type, ...]
     help: str
     required: bool = True
     default: Any = None
     path: bool = False
+    secret: bool = False
+
+    @property
+    def kinds(self) -> tuple[type, ...]:
+        """All types that the value may have."""
+        return self.kind if isinstance(self.kind, tuple) else (self.kind,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All keys that it may be given by."""
+        return (self.name, f"{self.name}_file") if self.secret else (self.name,)
 
 
 @frozen
@@ -91,7 +105,8 @@ class IBackendFactory(IPlugin):
 
         The one method that must return a plain value, and may block a little.
 
-        :param options: checked against :attr:`options`, with defaults filled in.
+        :param options: checked against :attr:`options`, with defaults filled in and
+            secrets read from their files: by the options' own names.
         :raises ConfigError: if the options cannot work. Its ``key`` is the option's
             own name; the caller puts the file's and the store's before it.
         """

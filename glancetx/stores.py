@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred
@@ -33,6 +33,7 @@ from .interfaces import (
     Option,
     Tools,
 )
+from .private import read_secret
 
 __all__ = ["Store", "StoreTable", "Stores", "find_factories", "make_stores"]
 
@@ -234,13 +235,13 @@ class _Maker:
     def options(
         self, factory: IBackendFactory, given: Mapping[str, Any]
     ) -> dict[str, Any]:
-        takes = {option.name: option for option in factory.options}
+        takes = [name for option in factory.options for name in option.names]
         for name in given:
             if name not in takes:
                 names = ", ".join(takes) or "no keys"
                 problem = f"unknown key; the backend {factory.name} takes {names}"
                 raise self._error(name, problem)
-        return {name: self._value(option, given) for name, option in takes.items()}
+        return {option.name: self._value(option, given) for option in factory.options}
 
     def make(
         self, factory: IBackendFactory, options: Mapping[str, Any], tools: Tools
@@ -256,18 +257,34 @@ class _Maker:
         return backend
 
     def _value(self, option: Option, given: Mapping[str, Any]) -> Any:
-        if option.name not in given:
+        names = [name for name in option.names if name in given]
+        if len(names) > 1:
+            raise self._error(names[1], f"cannot be given beside {option.name}")
+        if not names:
             if option.required:
-                raise self._error(option.name, f"is missing: {option.help}")
+                others = "".join(f"; or give {name}" for name in option.names[1:])
+                raise self._error(option.name, f"is missing: {option.help}{others}")
             value = option.default
-        else:
+        elif names[0] == option.name:
             value = given[option.name]
-            if type(value) is not option.kind:
-                problem = f"must be of type {option.kind.__name__}: {option.help}"
-                raise self._error(option.name, problem)
+            if not _fits(value, option.kinds):
+                kinds = " or ".join(_KINDS.get(one, str(one)) for one in option.kinds)
+                raise self._error(option.name, f"must be {kinds}: {option.help}")
+        else:
+            return self._secret(names[0], given[names[0]])
         if option.path and value is not None:
             return os.path.join(self._folder, value)
         return value
+
+    def _secret(self, name: str, path: Any) -> str:
+        """What a file holds that is named instead of a secret."""
+        if not isinstance(path, str):
+            raise self._error(name, "must be of type str: the path of a file")
+        path = os.path.join(self._folder, path)
+        try:
+            return read_secret(path)
+        except ValueError as error:
+            raise self._error(name, f"{path}: {error}") from error
 
     def _verify(self, interface: Any, candidate: object, key: str) -> None:
         try:
@@ -277,6 +294,21 @@ class _Maker:
 
     def _error(self, key: str, problem: str) -> ConfigError:
         return ConfigError(self._source, f"{self._key}.{key}", problem)
+
+
+_KINDS = {
+    str: "of type str",
+    int: "of type int",
+    bool: "of type bool",
+    list: "of type list, of texts",
+}
+
+
+def _fits(value: Any, kinds: Collection[type]) -> bool:
+    """Whether a value has one of some types; a truth value is no number."""
+    if type(value) is list and not all(isinstance(item, str) for item in value):
+        return False
+    return type(value) in kinds
 
 
 def _by_name(

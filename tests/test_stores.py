@@ -18,6 +18,7 @@ from zope.interface import directlyProvides, implementer
 
 from glancetx import backends
 from glancetx.backends.filesystem import filesystem
+from glancetx.config import StoreConfig
 from glancetx.errors import ConfigError, StoreUnavailable
 from glancetx.interfaces import IBackendFactory, Option, Tools
 from glancetx.stores import Stores, StoreTable, find_factories, make_stores
@@ -56,6 +57,8 @@ class BoxFactory:
         Option("size", int, "how large it is", required=False, default=3),
         Option("deep", bool, "how it is", required=False, default=False),
         Option("more", list, "what else", required=False),
+        Option("shelf", (str, list), "which of them", required=False),
+        Option("code", str, "what opens it", required=False, secret=True),
     )
 
     def __init__(self) -> None:
@@ -93,16 +96,38 @@ class OptionTests(StoresCase):
         """
         A backend gets the values that are in the file.
         """
-        options = {"path": "/srv", "size": 5, "deep": True, "more": ["a"]}
+        options = {
+            "path": "/srv",
+            "size": 5,
+            "deep": True,
+            "more": ["a"],
+            "shelf": "b",
+            "code": "1234",
+        }
         self.make(Table(options=options))
         self.assertEqual(self.box.given[0][0], options)
+
+    def test_several_kinds(self) -> None:
+        """
+        A value may be of any type that the option takes.
+        """
+        for shelf in ("a", ["a", "b"]):
+            self.make(Table(options={"path": "/srv", "shelf": shelf}))
+            self.assertEqual(self.box.given[-1][0]["shelf"], shelf)
 
     def test_defaults(self) -> None:
         """
         A backend gets the defaults of what is not in the file.
         """
         self.make(Table(options={"path": "/srv"}))
-        defaults = {"path": "/srv", "size": 3, "deep": False, "more": None}
+        defaults = {
+            "path": "/srv",
+            "size": 3,
+            "deep": False,
+            "more": None,
+            "shelf": None,
+            "code": None,
+        }
         self.assertEqual(self.box.given[0][0], defaults)
 
     def test_relative(self) -> None:
@@ -133,7 +158,7 @@ class OptionTests(StoresCase):
         """
         table = Table(options={"path": "/srv", "pth": "/srv"})
         problem = self.check_refused(table, key="stores.main.pth")
-        self.assertIn("path, size, deep, more", problem)
+        self.assertIn("path, size, deep, more, shelf, code, code_file", problem)
 
     def test_wrong_type(self) -> None:
         """
@@ -145,6 +170,11 @@ class OptionTests(StoresCase):
             ("size", True),
             ("deep", 1),
             ("more", "a"),
+            ("more", ["a", 1]),
+            ("shelf", 1),
+            ("shelf", [1]),
+            ("code", 1234),
+            ("code_file", 1234),
         ]:
             table = Table(options={"path": "/srv", key: value})
             problem = self.check_refused(table, key=f"stores.main.{key}")
@@ -182,6 +212,89 @@ class OptionTests(StoresCase):
 
     def crash(self, options: Mapping[str, Any], tools: Tools) -> MemoryBackend:
         raise OSError("no tape in the drive")
+
+
+class SecretTests(StoresCase):
+    """A key whose value may lie in a file"""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = os.path.abspath(self.mktemp())
+        os.mkdir(self.folder)
+
+    def write(self, text: str, mode: int = 0o600) -> str:
+        path = os.path.join(self.folder, "code")
+        with open(path, "w") as file:
+            file.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def options(self, **given: str) -> Mapping[str, Any]:
+        return {"path": "/srv", **given}
+
+    def test_file(self) -> None:
+        """
+        What the file holds is given to the backend, and the path is not.
+        """
+        path = self.write("1234\n")
+        self.make(Table(options=self.options(code_file=path)))
+        given = self.box.given[0][0]
+        self.assertEqual(given["code"], "1234")
+        self.assertNotIn("code_file", given)
+
+    def test_relative(self) -> None:
+        """
+        The file's path is relative to the folder of the configuration.
+        """
+        self.write("1234")
+        table = Table(options=self.options(code_file="code"))
+        make_stores([table], "zone.toml", self.folder, inline_tools, [self.box])
+        self.assertEqual(self.box.given[0][0]["code"], "1234")
+
+    def test_both(self) -> None:
+        """
+        A secret and a file for it are one too many.
+        """
+        options = self.options(code="1234", code_file=self.write("1234"))
+        problem = self.check_refused(
+            Table(options=options), key="stores.main.code_file"
+        )
+        self.assertEqual(problem, "cannot be given beside code")
+
+    def test_not_private(self) -> None:
+        """
+        A file that others can read is refused, by the key, and not told.
+        """
+        options = self.options(code_file=self.write("1234", 0o644))
+        problem = self.check_refused(
+            Table(options=options), key="stores.main.code_file"
+        )
+        self.assertIn("chmod 600", problem)
+        self.assertNotIn("1234", problem)
+
+    def test_needed(self) -> None:
+        """
+        A secret that is needed can be given either way, and the message says so.
+        """
+        self.box.options = (Option("code", str, "what opens it", secret=True),)  # type: ignore[assignment]
+        problem = self.check_refused(Table(), key="stores.main.code")
+        self.assertEqual(problem, "is missing: what opens it; or give code_file")
+        self.make(Table(options={"code_file": self.write("1234")}))
+        self.assertEqual(self.box.given[0][0], {"code": "1234"})
+
+    def test_only_secrets(self) -> None:
+        """
+        Other keys cannot lie in a file.
+        """
+        table = Table(options={"path_file": self.write("/srv")})
+        self.check_refused(table, key="stores.main.path_file")
+
+    def test_not_shown(self) -> None:
+        """
+        The configuration does not show what keys of stores hold.
+        """
+        config = StoreConfig("main", "box", {"code": "1234"})
+        self.assertNotIn("1234", repr(config))
 
 
 class ChoiceTests(StoresCase):
