@@ -29,9 +29,15 @@ CALLS = {
 }
 
 
+def paths_below(path: str) -> list[str]:
+    """The paths of all files below a folder."""
+    walk = os.walk(path)
+    return [os.path.join(folder, name) for folder, _, names in walk for name in names]
+
+
 def files_below(path: str) -> list[str]:
     """The names of all files below a folder."""
-    return [name for _, _, names in os.walk(path) for name in names]
+    return [os.path.basename(name) for name in paths_below(path)]
 
 
 def open_below(path: str) -> list[str]:
@@ -69,6 +75,11 @@ class FilesystemTests(BackendTests, TestCase):
 
     def inject(self, fault: Fault) -> bool:
         self.fault = fault
+        return True
+
+    def shorten(self, count: int) -> bool:
+        for name in paths_below(self.path):
+            os.truncate(name, count)
         return True
 
     def told(self, name: str, args: object) -> None:

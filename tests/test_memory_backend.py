@@ -45,6 +45,11 @@ class MemoryBackendTests(BackendTests, TestCase):
         self.fault = fault
         return True
 
+    def shorten(self, count: int) -> bool:
+        for key, data in self.shelf.pieces.items():
+            self.shelf.pieces[key] = data[:count]
+        return True
+
     def told(self, name: str, args: object) -> None:
         if self.fault is not None:
             self.fault.check()

@@ -4,7 +4,12 @@
 What tests of backends need: the conformance suite, consumers, faults, a backend.
 """
 
-from .conformance import BackendTests
+from .conformance import (
+    BackendTests,
+    ProducingTests,
+    ReadingTests,
+    UnsteadyTests,
+)
 from .consumers import RecordingConsumer
 from .faults import Fault, Watched
 from .memory import MemoryBackend, MemoryFactory, Shelf
@@ -15,8 +20,11 @@ __all__ = [
     "Fault",
     "MemoryBackend",
     "MemoryFactory",
+    "ProducingTests",
+    "ReadingTests",
     "RecordingConsumer",
     "Shelf",
+    "UnsteadyTests",
     "Watched",
     "inline_tools",
     "threaded_tools",

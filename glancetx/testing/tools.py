@@ -16,6 +16,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.iweb import IAgent
 
 from glancetx.interfaces import Tools
 
@@ -40,12 +41,15 @@ def inline_tools(store: str = "testing") -> Tools:
     )
 
 
-def threaded_tools(case: SynchronousTestCase, store: str = "testing") -> Tools:
+def threaded_tools(
+    case: SynchronousTestCase, store: str = "testing", agent: IAgent | None = None
+) -> Tools:
     """
     Tools with the reactor and four threads, which end with the test.
 
     :param case: the test; it must wait for what it starts.
     :param store: the name of the store, as in the configuration.
+    :param agent: by which the backend opens connections; the test closes them.
     """
     from twisted.internet import reactor  # noqa: PLC0415
 
@@ -54,7 +58,7 @@ def threaded_tools(case: SynchronousTestCase, store: str = "testing") -> Tools:
     case.addCleanup(threads.stop)
     return Tools(
         store=store,
-        agent=None,
+        agent=agent,
         threads=threads,
         clock=reactor,
         log=_LOG,

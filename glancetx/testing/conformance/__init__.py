@@ -9,13 +9,29 @@ from .files import FileTests
 from .producing import ProducingTests
 from .reading import ReadingTests
 from .removing import RemovingTests
+from .unsteady import UnsteadyTests
 from .writing import WritingTests
 
-__all__ = ["BackendTests"]
+__all__ = [
+    "BackendTests",
+    "FailingTests",
+    "FileTests",
+    "ProducingTests",
+    "ReadingTests",
+    "RemovingTests",
+    "UnsteadyTests",
+    "WritingTests",
+]
 
 
 class BackendTests(
-    ReadingTests, ProducingTests, FileTests, WritingTests, RemovingTests, FailingTests
+    ReadingTests,
+    ProducingTests,
+    FileTests,
+    WritingTests,
+    RemovingTests,
+    FailingTests,
+    UnsteadyTests,
 ):
     """
     Tests of one backend. Inherit from this, then from trial's ``TestCase``::

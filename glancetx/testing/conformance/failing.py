@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from attrs import define
 
+from glancetx.errors import GlancetxError
 from glancetx.interfaces import IPieceWriter
 from glancetx.stores import Store
 from glancetx.testing.consumers import RecordingConsumer
@@ -157,6 +158,51 @@ class FailingTests(Hooks):
                 self.assertTrue(fault.hit)
             fault.heal()
             await self._check_removed(written)
+
+    async def test_removal_that_fired_is_done(self) -> None:
+        """
+        A removal that does not fail has left nothing, whichever of its calls did.
+        """
+        store = await self.open_store()
+        async for fault in self.each_call():
+            key = await self.keep(store, DATA)
+            self.start_fault(fault)
+            try:
+                await store.remove(key)
+            except Exception:
+                self.assertTrue(fault.hit)
+                fault.heal()
+                await store.remove(key)
+            fault.heal()
+            await self.check_leftovers()
+
+    async def test_half_removed(self) -> None:
+        """
+        After a removal that failed a reader gets everything or is told; what the
+        removal left, a later process removes.
+        """
+        store = await self.open_store()
+        async for fault in self.each_call(onwards=True):
+            written = _Written(store, await self.keep(store, LONG))
+            self.start_fault(fault)
+            try:
+                await store.remove(written.key)
+            except Exception:
+                self.assertTrue(fault.hit)
+            fault.heal()
+            await self._check_all_or_told(written)
+            written.store = await self.open_store()
+            await self._check_removed(written)
+
+    async def _check_all_or_told(self, written: _Written) -> None:
+        consumer = RecordingConsumer()
+        try:
+            piece = await written.store.piece(written.key, len(LONG))
+            await piece.produce(consumer, 0, len(LONG))
+        except GlancetxError:
+            self.assertTrue(LONG.startswith(bytes(consumer.received)))
+        else:
+            self.assertTrue(consumer.received == LONG, "a clean end, but too early")
 
     async def _write(self, fault: Fault) -> _Written:
         """Write a piece with a fault, until it is kept or something fails."""

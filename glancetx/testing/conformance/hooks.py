@@ -58,7 +58,8 @@ class Hooks(_Base):
         """
         The names of all that is in the storage now, whoever put it there.
 
-        ``None`` (as from here) if that cannot be told.
+        If the backend removes in the background what is still being read, wait here
+        until it has done so. ``None`` (as from here) if that cannot be told.
         """
         return None
 
@@ -83,6 +84,39 @@ class Hooks(_Base):
 
         That raises an ``OSError`` when the call must fail. It replaces an earlier
         fault, and holds for backends that were made before, too.
+
+        :returns: ``False`` (as from here) if that is not offered.
+        """
+        return False
+
+    def shorten(self, count: int) -> bool:
+        """
+        Let reads of the storage end behind the first ``count`` bytes of a piece.
+
+        From now on, without an error, as if there were no more: so it looks when a
+        file was cut, or when a proxy dies.
+
+        :returns: ``False`` (as from here) if that is not offered.
+        """
+        return False
+
+    def expire(self) -> bool:
+        """
+        Let run out whatever backends show to the storage: tokens, sessions.
+
+        What they get anew from now on is good.
+
+        :returns: ``False`` (as from here) if that is not offered.
+        """
+        return False
+
+    def lag(self) -> bool:
+        """
+        Let the storage agree with itself only later, from now on.
+
+        Its lists lack what is written from now on, and still name what is removed;
+        a plain look may still find what is removed. What the storage does to answer
+        for certain, it still does.
 
         :returns: ``False`` (as from here) if that is not offered.
         """
@@ -159,8 +193,16 @@ class Hooks(_Base):
 
         :raises SkipTest: if the author does not offer that.
         """
-        if not self.inject(fault):
-            raise SkipTest("this backend's tests do not offer to inject failures")
+        self.require(self.inject(fault), "inject")
+
+    def require(self, offered: bool, hook: str) -> None:
+        """
+        Go on only if a hook is there.
+
+        :raises SkipTest: if the author does not offer it.
+        """
+        if not offered:
+            raise SkipTest(f"this backend's tests do not offer {hook}()")
 
     async def each_call(self, onwards: bool = False) -> AsyncIterator[Fault]:
         """A fault at the first call, the second ..., until there is none to fail."""

@@ -6,8 +6,10 @@ How pieces, and what is left of them, go away.
 
 from __future__ import annotations
 
+from twisted.internet.defer import gatherResults
 from txaio.tx import as_future
 
+from glancetx.errors import ReaderGone
 from glancetx.testing.consumers import RecordingConsumer
 
 from .hooks import MIB, Hooks, bytes_of
@@ -115,6 +117,78 @@ class RemovingTests(Hooks):
         self.assertTrue(consumer.received == DATA, "not the piece's bytes")
         await self.check_leftovers()
         self.check_sources()
+
+    async def test_remove_by_another_during_a_read(self) -> None:
+        """
+        A reader that has begun gets everything, though another process removes the
+        piece.
+        """
+        store = await self.open_store()
+        key = await self.keep(store, DATA)
+        consumer = RecordingConsumer(RecordingConsumer.pause)
+        done = (await store.piece(key, len(DATA))).produce(consumer, 0, len(DATA))
+        await consumer.reached(1)
+        other = await self.open_store()
+        await other.remove(key)
+        await self.check_missing(other, key, len(DATA))
+        consumer.on_write = None
+        consumer.resume()
+        await done
+        self.assertTrue(consumer.received == DATA, "not the piece's bytes")
+        self.check_sources()
+
+    async def test_remove_during_many_reads(self) -> None:
+        """
+        Readers anywhere in a piece get what they asked for, however often it is removed
+        meanwhile.
+        """
+        store = await self.open_store()
+        key = await self.keep(store, DATA)
+        piece = await store.piece(key, len(DATA))
+        starts = [0, 1000, MIB, 2 * MIB]
+        consumers = [RecordingConsumer(RecordingConsumer.pause) for _ in starts]
+        done = [
+            piece.produce(consumer, start, len(DATA))
+            for consumer, start in zip(consumers, starts, strict=True)
+        ]
+        for consumer in consumers:
+            await consumer.reached(1)
+        await store.remove(key)
+        await store.remove(key)
+        for consumer in consumers:
+            consumer.on_write = None
+            consumer.resume()
+        await gatherResults(done)
+        for consumer, start in zip(consumers, starts, strict=True):
+            self.assertTrue(consumer.received == DATA[start:], "not the piece's bytes")
+        await self.check_leftovers()
+        self.check_sources()
+
+    async def test_reader_leaves_after_the_removal(self) -> None:
+        """
+        A reader that leaves does not keep what was removed under it.
+        """
+        store = await self.open_store()
+        key = await self.keep(store, DATA)
+        consumer = RecordingConsumer(RecordingConsumer.pause)
+        done = (await store.piece(key, len(DATA))).produce(consumer, 0, len(DATA))
+        await consumer.reached(1)
+        await store.remove(key)
+        consumer.leave()
+        await self.check_fails(done, ReaderGone)
+        await self.check_leftovers()
+        self.check_sources()
+
+    async def test_removed_however_often_it_is_asked_for(self) -> None:
+        """
+        A removed piece is not there for anyone, the first time and later.
+        """
+        store = await self.open_store()
+        key = await self.keep(store, DATA)
+        await store.remove(key)
+        for _ in range(3):
+            await self.check_missing(store, key, len(DATA))
+            await self.check_missing(await self.open_store(), key, len(DATA))
 
     async def test_remove_after_a_killed_writer(self) -> None:
         """

@@ -241,6 +241,27 @@ class WritingTests(Hooks):
         await self._settled(under_way)
         await self._check_nothing(store, key)
 
+    async def test_finish_after_cancel(self) -> None:
+        """
+        After a write that was cancelled a piece is kept whole, or not at all.
+        """
+        store = await self.open_store()
+        key = self.new_key()
+        writer = await self.begin(store, key, b"abc")
+        under_way = writer.write(DATA)
+        under_way.cancel()
+        await self._settled(under_way)
+        finishing = writer.finish()
+        await self._settled(finishing)
+        await writer.abort()
+        try:
+            got = await self.read(await store.piece(key, 3 + len(DATA)))
+        except NoSuchPiece:
+            await self.check_leftovers()
+        else:
+            self.assertTrue(got == b"abc" + DATA, "a piece with a hole")
+        self.check_sources()
+
     async def test_abort_during_finish(self) -> None:
         """
         Aborting while a piece is being finished leaves nothing, if it did not fire.
