@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Condition, Thread
 
-__all__ = ["Program", "interpreter", "missing"]
+__all__ = ["Program", "interpreter", "missing", "quiet_port"]
 
 SECONDS = 60
 ROOT = Path(sys.prefix, "real")
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 def interpreter(name: str) -> str:
@@ -35,6 +38,24 @@ def missing(*names: str) -> str | None:
     if not lacking:
         return None
     return f"no {' and no '.join(lacking)} in {ROOT}; see tests/real/install-openstack"
+
+
+def quiet_port() -> int:
+    """
+    A port of 127.0.0.1 that nobody listens at, and no connection begins at.
+
+    So a server finds it free again when it is started anew, and who asks for it
+    meanwhile is refused, rather than connected with himself.
+    """
+    first = int(EPHEMERAL.read_text("ascii").split()[0])
+    while True:
+        port = random.SystemRandom().randrange(20_000, max(first, 30_000))
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Program:
@@ -83,6 +104,12 @@ class Program:
             match = re.search(pattern, self.output)
         assert match is not None, f"it did not say {pattern}:\n{self.output}"
         return match
+
+    def tell(self, line: str) -> None:
+        """Write a line to its input."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{line}\n")
+        self._process.stdin.flush()
 
     def signal(self, name: str) -> None:
         """Send a signal, e.g. ``STOP``."""
