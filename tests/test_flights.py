@@ -1,7 +1,7 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-Tests for :mod:`glancetx.identity.flights`.
+Tests for :mod:`glancetx.flights`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from glancetx.identity.flights import Flights
+from glancetx.flights import Flights
 
 
 class FlightsTests(SynchronousTestCase):

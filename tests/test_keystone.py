@@ -13,8 +13,8 @@ from zope.interface.verify import verifyObject
 
 from glancetx.caller import NOBODY, Caller
 from glancetx.errors import Forbidden
-from glancetx.identity.documents import LONGEST_TOKEN
 from glancetx.interfaces import IIdentity
+from glancetx.keystone_login import LONGEST_TOKEN
 from glancetx.limits import Limits
 
 from .keystone_case import KeystoneCase

@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from glancetx.identity import accessrules, documents, keystone, keystone_calls
+from glancetx import keystone_login
+from glancetx.identity import accessrules, keystone, keystone_calls
 from glancetx.identity import own_token as own
 from glancetx.limits import Limits
 
@@ -44,7 +45,7 @@ class PageTests(LoadCase):
         text = " ".join(PAGE.read_text(encoding="utf-8").split())
         limits = Limits()
         for sentence in (
-            f"longer than {documents.LONGEST_TOKEN} characters",
+            f"longer than {keystone_login.LONGEST_TOKEN} characters",
             f"Beyond {accessrules.MOST_RULES} rules for images, "
             f"{accessrules.MOST_WILDCARDS} wildcards in one, or a path of "
             f"{accessrules.LONGEST_PATH} bytes",

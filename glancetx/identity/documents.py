@@ -6,23 +6,19 @@ What Keystone says of a token, read with care before it is believed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
 from attrs import frozen
 
+from glancetx.keystone_login import read_moment
+
 from .accessrules import AccessRule
 
-__all__ = ["Described", "is_token", "read_token"]
+__all__ = ["Described", "read_token"]
 
-#: Far more than a Fernet or JWS token has; more is refused without asking anyone. Two
-#: of them fit into the 4 KiB of headers that Keystone's usual servers take.
-LONGEST_TOKEN = 1536
 _LONGEST_ID = 255
-
-_TOKEN = re.compile(r"[\x21-\x7e]+")
 
 
 @frozen
@@ -42,11 +38,6 @@ class Described:
     rules: tuple[AccessRule, ...] | None = None
 
 
-def is_token(text: str) -> bool:
-    """Whether a text can be a token at all: it can stand in a header."""
-    return len(text) <= LONGEST_TOKEN and _TOKEN.fullmatch(text) is not None
-
-
 def read_token(answer: Mapping[str, Any]) -> Described:
     """
     Read Keystone's description of a token (Identity API v3, "Validate and show
@@ -62,7 +53,7 @@ def read_token(answer: Mapping[str, Any]) -> Described:
         user=_text(_table(token, "user"), "id"),
         project=_text(_table(token, "project"), "id") if "project" in token else None,
         roles=frozenset(_text(role, "name").lower() for role in roles),
-        expires=_time(token, "expires_at"),
+        expires=read_moment(token, "expires_at"),
         rules=_rules(token),
     )
 
@@ -93,10 +84,3 @@ def _text(values: Any, name: str) -> str:
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_ID:
         raise ValueError(f"{name} is not a text of 1 to {_LONGEST_ID} characters")
     return value
-
-
-def _time(values: Mapping[str, Any], name: str) -> datetime:
-    when = datetime.fromisoformat(_text(values, name))
-    if when.tzinfo is None:
-        raise ValueError(f"{name} has no time zone")
-    return when

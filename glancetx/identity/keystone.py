@@ -24,12 +24,13 @@ from zope.interface import implementer
 from glancetx.caller import NOBODY, Caller
 from glancetx.credentials import IdentityConfig
 from glancetx.errors import Forbidden, NotAuthenticated
+from glancetx.flights import Flights
 from glancetx.interfaces import Credentials, IIdentity
+from glancetx.keystone_login import is_token
 from glancetx.limits import Limits
 
 from .accessrules import allow
-from .documents import Described, is_token
-from .flights import Flights
+from .documents import Described
 from .keystone_calls import Calls, OwnRefused
 from .own_token import OwnToken
 from .recent import Recent

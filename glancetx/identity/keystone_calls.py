@@ -18,8 +18,9 @@ from glancetx import __version__
 from glancetx.answers import drop, read_json
 from glancetx.errors import IdentityUnavailable, OriginUnavailable
 from glancetx.json_body import JsonBody
+from glancetx.keystone_login import is_token, tokens_url
 
-from .documents import Described, is_token, read_token
+from .documents import Described, read_token
 
 __all__ = ["Calls", "OwnRefused"]
 
@@ -52,8 +53,7 @@ class Calls:
 
     def __init__(self, auth_url: str, agent: IAgent) -> None:
         """:param auth_url: with or without ``/v3`` and a slash at its end."""
-        root = auth_url.rstrip("/").removesuffix("/v3")
-        self._url = f"{root}/v3/auth/tokens?nocatalog"
+        self._url = f"{tokens_url(auth_url)}?nocatalog"
         self._agent = agent
         self._room = DeferredSemaphore(AT_ONCE)
         self._well = True

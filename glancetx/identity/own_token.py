@@ -17,9 +17,10 @@ from twisted.python.failure import Failure
 
 from glancetx.credentials import IdentityConfig
 from glancetx.errors import ConfigError, IdentityUnavailable
+from glancetx.flights import Flights
+from glancetx.keystone_login import by_application, by_password
 from glancetx.private import read_secret
 
-from .flights import Flights
 from .keystone_calls import Calls, OwnRefused
 
 __all__ = ["OwnToken"]
@@ -141,25 +142,14 @@ class OwnToken:
     def _auth(self) -> dict[str, Any]:
         config = self._config
         if config.application_credential_id is not None:
-            method = "application_credential"
-            credential = {
-                "id": config.application_credential_id,
-                "secret": self._secret,
-            }
-            return {"identity": {"methods": [method], method: credential}}
-        user = {
-            "name": config.username,
-            "domain": {"name": config.user_domain_name},
-            "password": self._secret,
-        }
-        project = {
-            "name": config.project_name,
-            "domain": {"name": config.project_domain_name},
-        }
-        return {
-            "identity": {"methods": ["password"], "password": {"user": user}},
-            "scope": {"project": project},
-        }
+            return by_application(config.application_credential_id, self._secret)
+        return by_password(
+            config.username,
+            config.user_domain_name,
+            self._secret,
+            config.project_name,
+            config.project_domain_name,
+        )
 
 
 _REFUSED = "Keystone does not accept this server's own credential"

@@ -1,0 +1,228 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+One request and its answer, for as long as the server takes and gives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import field, frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IConsumer, IProtocol, IReactorTime
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
+from zope.interface import implementer
+
+from glancetx import strict_json
+from glancetx.answers import drop, read_body
+from glancetx.errors import OriginUnavailable
+from glancetx.idle import Idle
+
+__all__ = ["LARGEST_ANSWER", "Lost", "Response", "Source", "exchange"]
+
+#: Bytes of an answer that is read whole, if the caller does not say.
+LARGEST_ANSWER = 1024 * 1024
+
+_PEER = "Swift"
+
+
+class Lost(Exception):
+    """No answer came, or not all of it. The text is for the log."""
+
+
+@frozen
+class Response:
+    """
+    An answer.
+
+    :ivar body: all of it, if it was read: but for the bytes of objects, it was.
+    :ivar length: bytes of the body, ``None`` if that is not known; of HEAD, 0.
+    :ivar proxy: who gave it; nothing to show to clients.
+    :ivar response: as it came.
+    """
+
+    code: int
+    headers: Headers
+    length: int | None
+    proxy: str
+    body: bytes | None
+    response: IResponse = field(repr=False)
+
+    def header(self, name: bytes) -> bytes | None:
+        """The value of a header that should be there once; the first, if it is not."""
+        values = self.headers.getRawHeaders(name)
+        return values[0].strip() if values else None
+
+    def deliver(self, protocol: IProtocol) -> None:
+        """Hand on a body that was not read; time-outs are the protocol's task."""
+        self.response.deliverBody(protocol)
+
+    def drop(self) -> None:
+        """Close the connection of an answer whose body nobody wants."""
+        if self.body is None:
+            drop(self.response)
+
+    def json(self) -> Any:
+        """
+        What a body is that was read.
+
+        :raises ValueError: if it is no JSON.
+        """
+        try:
+            return strict_json.loads(self.body or b"")
+        except RecursionError as error:
+            raise ValueError(str(error)) from error
+
+
+@implementer(IBodyProducer)
+class Source:
+    """
+    The body of a request, and whether the server takes it.
+
+    While the server waits for a slow source its silence means nothing.
+
+    :ivar spent: it was begun, and there is no other.
+    """
+
+    def __init__(
+        self, make: Callable[[], IBodyProducer], replayable: Callable[[], bool]
+    ) -> None:
+        self._make = make
+        self._replayable = replayable
+        self._body: IBodyProducer | None = None
+        self._begun = False
+        self._idle: Idle | None = None
+
+    @property
+    def spent(self) -> bool:
+        return self._begun and not self._replayable()
+
+    @property
+    def length(self) -> int:
+        length: int = self._now.length
+        return length
+
+    def ready(self, idle: Idle) -> None:
+        """Be sent, anew if it was sent before."""
+        self._idle = idle
+        if self._body is None or self._begun:
+            self._body = self._make()
+            self._begun = False
+
+    def leave(self) -> None:
+        """The exchange is over."""
+        self._idle = None
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        self._begun = True
+        self._expect(False)
+        done: Deferred[None] = self._now.startProducing(consumer)
+        return done.addCallback(self._sent)
+
+    def pauseProducing(self) -> None:
+        self._expect(True)
+        self._now.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        self._expect(False)
+        self._now.resumeProducing()
+
+    def stopProducing(self) -> None:
+        self._now.stopProducing()
+
+    @property
+    def _now(self) -> IBodyProducer:
+        assert self._body is not None
+        return self._body
+
+    def _sent(self, result: None) -> None:
+        self._expect(True)
+
+    def _expect(self, something: bool) -> None:
+        if self._idle is None:
+            return
+        if something:
+            self._idle.start()
+        else:
+            self._idle.stop()
+
+
+async def exchange(
+    agent: IAgent,
+    clock: IReactorTime,
+    method: bytes,
+    url: str,
+    headers: Headers,
+    source: Source | None = None,
+    *,
+    proxy: str = "",
+    idle_seconds: float = 30.0,
+    most: int | None = LARGEST_ANSWER,
+) -> Response:
+    """
+    Send a request and wait for the answer.
+
+    :param url: quoted.
+    :param idle_seconds: how long the server may be silent while it is waited for.
+    :param most: how many bytes the body may have, which is read; ``None``: that of a
+        successful answer is not read.
+    :raises Lost: if there is no answer, or its body breaks off or is too long.
+    """
+    try:
+        response = await _Waiting(clock, idle_seconds).send(
+            agent, method, url.encode("ascii"), headers, source
+        )
+        body = await _body(response, most, clock, idle_seconds)
+    except OriginUnavailable as problem:
+        raise Lost(problem.reason) from None
+    length = None if response.length is UNKNOWN_LENGTH else response.length
+    return Response(response.code, response.headers, length, proxy, body, response)
+
+
+class _Waiting:
+    """Waits for an answer while there is hope."""
+
+    def __init__(self, clock: IReactorTime, seconds: float) -> None:
+        self._idle = Idle(clock, seconds, self._give_up)
+        self._silent = False
+        self._answer: Deferred[IResponse] = Deferred()
+
+    async def send(
+        self,
+        agent: IAgent,
+        method: bytes,
+        url: bytes,
+        headers: Headers,
+        source: Source | None,
+    ) -> IResponse:
+        """:raises Lost: if the server was silent for too long."""
+        self._idle.start()
+        try:
+            if source is not None:
+                source.ready(self._idle)
+            self._answer = agent.request(method, url, headers, source)
+            return await self._answer
+        except CancelledError:
+            if self._silent:
+                seconds = self._idle.seconds
+                raise Lost(f"no answer in {seconds:g} seconds") from None
+            raise
+        finally:
+            if source is not None:
+                source.leave()
+            self._idle.stop()
+
+    def _give_up(self) -> None:
+        self._silent = True
+        self._answer.cancel()
+
+
+async def _body(
+    response: IResponse, most: int | None, clock: IReactorTime, idle_seconds: float
+) -> bytes | None:
+    if most is None and 200 <= response.code < 300:  # noqa: PLR2004
+        return None
+    return await read_body(response, most or LARGEST_ANSWER, _PEER, clock, idle_seconds)
