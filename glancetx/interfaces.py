@@ -51,6 +51,9 @@ class Option:
     :ivar path: a relative value is made relative to the configuration file.
     :ivar secret: ``NAME_file`` may be given instead: the path of a file that nobody
         else can read, which holds the value, one line of ASCII without blanks.
+    :ivar backend: the value names another backend, whose keys the table may have as
+        well. ``IBackendFactory.make`` is given that backend, made and ready, in the
+        place of its name; all that it returns can be awaited.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Option:
     default: Any = None
     path: bool = False
     secret: bool = False
+    backend: bool = False
 
     @property
     def kinds(self) -> tuple[type, ...]:
@@ -78,10 +82,14 @@ class Tools:
     What a backend is handed, so that it imports neither reactor nor settings.
 
     :ivar store: the name of the store, for errors and logs.
-    :ivar agent: opens HTTP connections; backends open no others.
+    :ivar agent: opens HTTP connections; backends open no others. It follows no
+        redirect, and its requests fail with ``OriginUnavailable`` if there is no
+        answer.
     :ivar threads: a pool for blocking calls.
     :ivar clock: timers.
     :ivar threaded: calls a blocking function in ``threads`` and fires with its result.
+    :ivar trusting: makes another agent, which trusts only the certificates in a file
+        of PEM; raises ``ConfigError`` if it cannot be used.
     """
 
     store: str
@@ -90,6 +98,7 @@ class Tools:
     clock: IReactorTime
     log: Logger
     threaded: Callable[..., Deferred[Any]]
+    trusting: Callable[[str], IAgent] | None = None
 
 
 class IBackendFactory(IPlugin):

@@ -35,7 +35,15 @@ from .interfaces import (
 )
 from .private import read_secret
 
-__all__ = ["Store", "StoreTable", "Stores", "find_factories", "make_stores"]
+__all__ = [
+    "INTERFACE_VERSION",
+    "Store",
+    "StoreTable",
+    "Stores",
+    "find_factories",
+    "make_backend",
+    "make_stores",
+]
 
 INTERFACE_VERSION = 1
 
@@ -101,8 +109,9 @@ class _Writer:
         return _later(self._writer.abort)
 
 
+@implementer(IBackend)
 class Store:
-    """One configured backend."""
+    """One configured backend, or one that another wraps: all it returns is awaited."""
 
     def __init__(self, name: str, backend: IBackend) -> None:
         self.name = name
@@ -193,61 +202,113 @@ def make_stores(
         interfaces, if an option is missing, unknown or of the wrong type, or if there
         is not exactly one default.
     """
-    known = _by_name(find_factories() if factories is None else factories, source)
+    found = find_factories() if factories is None else list(factories)
     default = _default(tables, source)
-    stores = []
-    for table in tables:
-        maker = _Maker(source, f"stores.{table.name}", folder)
-        factory = maker.choose(table.backend, known)
-        options = maker.options(factory, table.options)
-        backend = maker.make(factory, options, tools(table.name))
-        stores.append(Store(table.name, backend))
+    stores = [
+        Store(table.name, make_backend(table, source, folder, tools(table.name), found))
+        for table in tables
+    ]
     return Stores(stores, default)
 
 
-class _Maker:
-    """Makes one store's backend."""
+def make_backend(
+    table: StoreTable,
+    source: str,
+    folder: str,
+    tools: Tools,
+    factories: Iterable[IBackendFactory] | None = None,
+) -> IBackend:
+    """
+    Make the backend of one store, as its author made it.
 
-    def __init__(self, source: str, key: str, folder: str) -> None:
+    The parameters, and what is raised, are those of :func:`make_stores`.
+    """
+    known = _by_name(find_factories() if factories is None else factories, source)
+    maker = _Maker(source, f"stores.{table.name}", folder, known, tools)
+    return maker.make(table.backend, table.options)
+
+
+class _Maker:
+    """Makes one store's backend, and those that it wraps."""
+
+    def __init__(
+        self,
+        source: str,
+        key: str,
+        folder: str,
+        known: Mapping[str, IBackendFactory],
+        tools: Tools,
+    ) -> None:
         self._source = source
         self._key = key
         self._folder = folder
+        self._known = known
+        self._tools = tools
 
-    def choose(
-        self, name: str, known: Mapping[str, IBackendFactory]
-    ) -> IBackendFactory:
+    def make(
+        self,
+        name: str,
+        given: Mapping[str, Any],
+        key: str = "backend",
+        around: tuple[str, ...] = (),
+    ) -> IBackend:
+        """
+        :param key: which names the backend.
+        :param around: the keys that are those of backends which wrap it.
+        """
+        factory = self._choose(name, key)
+        own = tuple(one for option in factory.options for one in option.names)
+        for one in own:
+            if one in around:
+                problem = f"{name} cannot be wrapped here: both take the key {one}"
+                raise self._error(key, problem)
+        takes = (*around, *own)
+        rest = {one: value for one, value in given.items() if one not in own}
+        inner = self._inner(factory, given)
+        if inner is None:
+            for one in rest:
+                names = ", ".join(takes) or "no keys"
+                problem = f"unknown key; the backend {name} takes {names}"
+                raise self._error(one, problem)
+        options = {one.name: self._value(one, given) for one in factory.options}
+        if inner is not None:
+            wrapped = self.make(options[inner], rest, inner, takes)
+            options[inner] = Store(self._tools.store, wrapped)
+        return self._call(factory, options)
+
+    def _inner(self, factory: IBackendFactory, given: Mapping[str, Any]) -> str | None:
+        """The option that names the backend which this one wraps, if any does."""
+        found = [
+            option.name
+            for option in factory.options
+            if option.backend and given.get(option.name, option.default) is not None
+        ]
+        if len(found) > 1:
+            problem = f"{factory.name} wraps {' and '.join(found)}; it may wrap one"
+            raise self._error(found[1], problem)
+        return found[0] if found else None
+
+    def _choose(self, name: str, key: str) -> IBackendFactory:
+        known = self._known
         if name not in known:
             raise self._error(
-                "backend",
+                key,
                 f"no backend {name!r} is installed, but {', '.join(sorted(known))}; "
                 "one that cannot be imported is named in the log",
             )
         factory = known[name]
-        self._verify(IBackendFactory, factory, "backend")
+        self._verify(IBackendFactory, factory, key)
         if factory.interface_version != INTERFACE_VERSION:
             raise self._error(
-                "backend",
+                key,
                 f"{name} is made for version {factory.interface_version} of the "
                 f"interfaces, and this is version {INTERFACE_VERSION}",
             )
         return factory
 
-    def options(
-        self, factory: IBackendFactory, given: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        takes = [name for option in factory.options for name in option.names]
-        for name in given:
-            if name not in takes:
-                names = ", ".join(takes) or "no keys"
-                problem = f"unknown key; the backend {factory.name} takes {names}"
-                raise self._error(name, problem)
-        return {option.name: self._value(option, given) for option in factory.options}
-
-    def make(
-        self, factory: IBackendFactory, options: Mapping[str, Any], tools: Tools
-    ) -> IBackend:
+    def _call(self, factory: IBackendFactory, options: Mapping[str, Any]) -> IBackend:
         try:
-            backend = factory.make(options, tools)
+            backend = factory.make(options, self._tools)
         except ConfigError as error:
             raise self._error(error.key, error.problem) from error
         except Exception as error:

@@ -12,19 +12,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from attrs import evolve, frozen
+from twisted.internet.defer import ensureDeferred
 from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, implementer
+from zope.interface.verify import verifyObject
 
 from glancetx import backends
 from glancetx.backends.filesystem import filesystem
 from glancetx.config import StoreConfig
 from glancetx.errors import ConfigError, StoreUnavailable
-from glancetx.interfaces import IBackendFactory, Option, Tools
+from glancetx.interfaces import IBackend, IBackendFactory, Option, Tools
 from glancetx.stores import Stores, StoreTable, find_factories, make_stores
 from glancetx.testing import MemoryBackend, MemoryFactory, Shelf, inline_tools
 
 DROPIN = """
+from twisted.internet.defer import ensureDeferred
 from twisted.plugin import IPlugin
 from zope.interface import implementer
 from glancetx.backends.filesystem import FilesystemFactory, filesystem
@@ -212,6 +215,115 @@ class OptionTests(StoresCase):
 
     def crash(self, options: Mapping[str, Any], tools: Tools) -> MemoryBackend:
         raise OSError("no tape in the drive")
+
+
+@implementer(IBackendFactory)
+class SleeveFactory:
+    """A backend around another one."""
+
+    name = "sleeve"
+    interface_version = 1
+    options = (
+        Option("of", str, "what is in it", backend=True),
+        Option("colour", str, "how it looks", required=False),
+    )
+
+    def __init__(self) -> None:
+        self.given: list[Mapping[str, Any]] = []
+
+    def make(self, options: Mapping[str, Any], tools: Tools) -> IBackend:
+        self.given.append(options)
+        wrapped: IBackend = options["of"]
+        return wrapped
+
+
+class WrapperTests(StoresCase):
+    """A backend that wraps another"""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.sleeve = SleeveFactory()
+        self.factories = [self.box, self.sleeve]
+
+    def check(self, key: str, **options: Any) -> str:
+        table = Table(backend="sleeve", options=options)
+        return self.check_refused(table, key=key, factories=self.factories)
+
+    def test_given(self) -> None:
+        """
+        The wrapper gets the other backend in the place of its name, and each gets its
+        own keys, with defaults and paths as always.
+        """
+        options = {"of": "box", "colour": "red", "path": "pieces"}
+        table = Table(backend="sleeve", options=options)
+        stores = self.make(table, factories=self.factories)
+        self.assertEqual(self.box.given[0][0]["path"], "/etc/zone/pieces")
+        self.assertEqual(self.box.given[0][0]["size"], 3)
+        self.assertEqual(self.sleeve.given[0]["colour"], "red")
+        self.assertEqual(set(self.sleeve.given[0]), {"of", "colour"})
+        self.assertEqual(stores.default.name, "main")
+
+    def test_awaited(self) -> None:
+        """
+        Whatever the other backend returns, its wrapper can await it.
+        """
+        options = {"of": "box", "path": "/srv"}
+        self.make(Table(backend="sleeve", options=options), factories=self.factories)
+        wrapped = self.sleeve.given[0]["of"]
+        self.assertTrue(verifyObject(IBackend, wrapped))
+        key = "ab" * 16
+        writer = self.successResultOf(ensureDeferred(wrapped.create(key, 3)))
+        self.successResultOf(writer.write(b"abc"))
+        self.successResultOf(writer.finish())
+        piece = self.successResultOf(ensureDeferred(wrapped.piece(key, 3)))
+        self.assertEqual(piece.size, 3)
+        self.successResultOf(ensureDeferred(wrapped.remove(key)))
+
+    def test_missing(self) -> None:
+        """
+        A key that the other backend misses is named as its own would be.
+        """
+        self.assertIn("where it is", self.check("stores.main.path", of="box"))
+
+    def test_unknown(self) -> None:
+        """
+        A key that neither takes is named, with those of both.
+        """
+        problem = self.check("stores.main.pth", of="box", path="/srv", pth="/srv")
+        self.assertIn("of, colour, path, size", problem)
+
+    def test_not_found(self) -> None:
+        """
+        Another backend that is not installed is told by the key that names it.
+        """
+        self.assertIn("'bix'", self.check("stores.main.of", of="bix"))
+
+    def test_ambiguous(self) -> None:
+        """
+        Backends that take one key both are not wrapped into each other.
+        """
+        problem = self.check("stores.main.of", of="sleeve")
+        self.assertIn("both take the key of", problem)
+
+    def test_two(self) -> None:
+        """
+        A backend wraps one other, and not two.
+        """
+        second = Option("and", str, "what else is in it", backend=True)
+        self.sleeve.options = (*self.sleeve.options, second)  # type: ignore[assignment]
+        self.check("stores.main.and", **{"of": "box", "and": "box", "path": "/srv"})
+
+    def test_none(self) -> None:
+        """
+        A wrapper that may do without gets nothing.
+        """
+        self.sleeve.options = (  # type: ignore[assignment]
+            Option("of", str, "what is in it", required=False, backend=True),
+        )
+        self.check("stores.main.path", path="/srv")
+        table = Table(backend="sleeve")
+        self.check_refused(table, key="stores.main.backend", factories=self.factories)
+        self.assertEqual(self.sleeve.given, [{"of": None}])
 
 
 class SecretTests(StoresCase):
