@@ -98,7 +98,7 @@ def compose(config: Config, reactor: Any) -> Parts:
     )
     catalogue = Catalogue(config.catalogue_url, reactor)
     presence = Presence(catalogue, lock_folder(catalogue.url), reactor)
-    stores = compose_stores(config, reactor, files)
+    stores = compose_stores(config, reactor, files, outbound)
     uploads = Uploads(
         digests, config.server.os_hash_algo, config.server.md5, limits.inspect_bytes
     )
@@ -184,21 +184,25 @@ def make_identity(config: Config, outbound: Outbound, reactor: Any) -> IIdentity
     return Nobody()
 
 
-def compose_stores(config: Config, reactor: Any, files: ThreadPool) -> Stores:
+def compose_stores(
+    config: Config, reactor: Any, files: ThreadPool, outbound: Outbound
+) -> Stores:
     """
     The configured stores, working in the given threads.
 
+    :param outbound: where backends on other machines are asked.
     :raises ConfigError: if one cannot work as it is configured.
     """
 
     def tools(store: str) -> Tools:
         return Tools(
             store=store,
-            agent=None,
+            agent=outbound.agent(Peer(store)),
             threads=files,
             clock=reactor,
             log=Logger(f"glancetx.stores.{store}"),
             threaded=partial(deferToThreadPool, reactor, files),
+            trusting=lambda ca_file: outbound.agent(Peer(store, ca_file=ca_file)),
         )
 
     return make_stores(config.stores, config.source, config.folder, tools)

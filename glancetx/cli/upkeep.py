@@ -21,6 +21,7 @@ from glancetx.image import Location
 from glancetx.library.presence import Presence, lock_folder
 from glancetx.library.scrub import Scrubbed
 from glancetx.library.scrub import scrub as scrub_stores
+from glancetx.outbound import Outbound
 from glancetx.parts import compose_stores
 
 from .configured import with_config
@@ -81,13 +82,15 @@ async def _scrub_stores(
     session: Session, config: Config, threads: ThreadPool
 ) -> Scrubbed:
     catalogue = Catalogue(config.catalogue_url, session.reactor)
-    stores = compose_stores(config, session.reactor, threads)
+    outbound = Outbound(session.reactor, config.limits)
+    stores = compose_stores(config, session.reactor, threads, outbound)
     presence = Presence(catalogue, lock_folder(catalogue.url), session.reactor)
     await catalogue.start()
     try:
         return await scrub_stores(catalogue, stores, presence)
     finally:
         await catalogue.stop()
+        await outbound.stop()
 
 
 def _place(location: Location) -> dict[str, str]:
