@@ -33,7 +33,6 @@ SETTINGS = {
     # What only matters when the machine loses its power:
     "fsync": "off",
     "full_page_writes": "off",
-    "synchronous_commit": "off",
 }
 
 

@@ -71,7 +71,7 @@ class Answer:
 class RealSwift:
     """
     One Swift, until it is removed: 2 proxies, 4 object servers with a disk each in 2
-    regions, of which 3 have each object, one account and one container server.
+    regions, 3 of which have each object, one account and one container server.
 
     :ivar auth_urls: where a token is had, at each proxy; ``auth_url`` is the first.
     :ivar user: with ``key``, whose token; his is the whole account.

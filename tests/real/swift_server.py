@@ -32,18 +32,12 @@ MODULES = {
     "container": "swift.container.server",
     "account": "swift.account.server",
 }
-DAEMONS = (
-    "swift.container.replicator",
-    "swift.obj.expirer",
-    "swift.obj.replicator",
-    "swift.obj.updater",
-)
 MIDDLEWARE = (
     ("bulk", "catch_errors", "copy", "dlo", "gatekeeper", "healthcheck")
     + ("listing_formats", "memcache", "proxy_logging", "slo", "symlink")
     + ("tempauth", "tempurl", "versioned_writes")
 )
-RINGS = {"account": 3, "container": 3, "object": 3, "object-1": 2}
+RINGS = {"account": 1, "container": 1, "object": 3, "object-1": 2}
 """How many replicas there are; the object rings are those of the storage policies."""
 PART_POWER = 6
 PR_SET_PDEATHSIG = 1
@@ -78,12 +72,14 @@ class Servers:
 
     def once(self, module: str, *confs: str) -> None:
         """Let a daemon do its work once for each of these configurations."""
+        import_module(module)
+        children = []
         for conf in confs:
-            child = os.fork()
-            if child == 0:
+            children.append(os.fork())
+            if children[-1] == 0:
                 self._become(module, [conf, "once", "-v"], module)
-            if os.waitpid(child, 0)[1] != 0:
-                raise RuntimeError(f"{module} failed:\n{self._log(module)}")
+        if any([os.waitpid(child, 0)[1] for child in children]):
+            raise RuntimeError(f"{module} failed:\n{self._log(module)}")
 
     def end(self) -> None:
         """Kill all."""

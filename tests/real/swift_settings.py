@@ -67,7 +67,8 @@ account_autocreate = true
 # Each proxy reads from its own region first.
 sorting_method = affinity
 read_affinity = r{near}=100, r{far}=200
-error_suppression_interval = 1
+# A proxy would shun a server that failed for some time, and tests would have to wait.
+error_suppression_interval = 0
 node_timeout = {node_seconds}
 [filter:catch_errors]
 use = egg:swift#catch_errors

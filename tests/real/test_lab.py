@@ -7,6 +7,7 @@ That the real servers of these tests fail as they are told to.
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import sleep
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -47,11 +48,11 @@ class SwiftTests(SynchronousTestCase):
     """:class:`RealSwift`"""
 
     skip = missing_swift()
-    path = "/lab/a%20name"
     body = b"bytes" * 10_000
 
     def setUp(self) -> None:
         self.swift = shared_swift()
+        self.path = f"/lab/{self.id()}"
         self.addCleanup(self.swift.ask, "DELETE", self.path)
         self.assertIn(self.swift.ask("PUT", "/lab").code, (201, 202))
         self.put(201)
@@ -86,10 +87,10 @@ class SwiftTests(SynchronousTestCase):
         An object whose files were removed from three disks is gone, its name is not.
         """
         before = len(self.swift.files())
-        self.assertEqual(self.swift.lose("lab", "a name"), 3)
+        self.assertEqual(self.swift.lose("lab", self.id()), 3)
         self.assertEqual(len(self.swift.files()), before - 3)
         self.get(404)
-        self.assertEqual(self.swift.names("lab"), ["lab/a name"])
+        self.assertEqual(self.swift.names("lab"), [self.path[1:]])
 
     def test_full(self) -> None:
         """
@@ -129,3 +130,29 @@ class SwiftTests(SynchronousTestCase):
         self.assertEqual(self.swift.ask("GET", self.path, token).code, 200)
         self.swift.expire_tokens()
         self.assertEqual(self.swift.ask("GET", self.path, token).code, 401)
+
+    def test_ghost(self) -> None:
+        """
+        What is deleted while servers are away comes back with them, and goes when
+        they are told.
+        """
+        self.swift.kill_object(1, 2)
+        try:
+            self.swift.ask("DELETE", self.path)
+        finally:
+            self.swift.start_object(1, 2)
+        self.assertNotEqual(self.swift.files(), [])
+        self.swift.replicate()
+        self.assertEqual(self.swift.files(), [])
+
+    def test_expired(self) -> None:
+        """
+        An object whose time is over has a name until the expirer takes it.
+        """
+        self.swift.ask("POST", self.path, {"X-Delete-After": "1"})
+        while self.swift.ask("HEAD", self.path).code == 200:
+            sleep(0.05)
+        self.get(404)
+        self.assertEqual(self.swift.names("lab"), [self.path[1:]])
+        self.swift.expire()
+        self.assertEqual(self.swift.names("lab"), [])

@@ -1,0 +1,92 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Catalogues on a real PostgreSQL, for tests.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from types import ModuleType
+from typing import Any, ClassVar
+
+from sqlalchemy import Engine, create_engine, text
+from twisted.trial.unittest import TestCase
+
+from glancetx.catalogue.db import upgrade
+from glancetx.catalogue.schema import metadata
+
+from ..catalogues import CatalogueTestCase
+from .postgres import missing_postgres, shared_postgres
+
+__all__ = ["Emptied", "OnPostgres", "fresh_url", "rerun"]
+
+ENGLISH = (
+    "TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' "
+    "LOCALE_PROVIDER icu ICU_LOCALE 'en-US'"
+)
+"""Of a database whose own order of texts is another than ours."""
+
+
+def fresh_url(name: str, options: str = ENGLISH) -> str:
+    """The URL of a new database."""
+    postgres = shared_postgres()
+    postgres.run(f'CREATE DATABASE "{name}" {options}')
+    return postgres.url.rpartition("/")[0] + f"/{name}"
+
+
+class Emptied:
+    """A database with the catalogue's tables, which tests have one after the other."""
+
+    def __init__(self, name: str) -> None:
+        self.url = fresh_url(name)
+        upgrade(self.url)
+        self._engine: Engine = create_engine(self.url)
+        tables = [table.name for table in metadata.sorted_tables]
+        tables.remove("server")
+        self._statement = text(f"TRUNCATE {', '.join(tables)}")
+
+    def empty(self) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(text("SET lock_timeout = '5s'"))
+            connection.execute(self._statement)
+
+
+@cache
+def _shared() -> Emptied:
+    return Emptied("emptied")
+
+
+class OnPostgres:
+    """A mixin before :class:`CatalogueTestCase`."""
+
+    skip: ClassVar[str | None] = missing_postgres()
+
+    @property
+    def url(self) -> str:
+        return _shared().url
+
+    async def setUp(self) -> None:
+        _shared().empty()
+        await super().setUp()  # type: ignore[misc]
+
+
+def rerun(module: ModuleType, *but: str) -> dict[str, type[TestCase]]:
+    """
+    The tests of a module for catalogues in files, on PostgreSQL.
+
+    :param but: names of classes that are about files.
+    """
+    home = sys._getframe(1).f_globals["__name__"]
+    made: dict[str, type[TestCase]] = {}
+    for name, case in vars(module).items():
+        mine = isinstance(case, type) and case.__module__ == module.__name__
+        if not mine or not issubclass(case, CatalogueTestCase) or name in but:
+            continue
+        facts: dict[str, Any] = {"__module__": home, "__doc__": case.__doc__}
+        short = module.__name__.rpartition("test_catalogue")[2].lstrip("_").title()
+        title = f"{short.replace('_', '')}{name}"
+        facts["__qualname__"] = title
+        made[title] = type(title, (OnPostgres, case), facts)
+    return made
