@@ -197,9 +197,10 @@ class RealSwift:
     # What its daemons do sooner or later.
 
     def update(self) -> None:
-        """Tell the containers of objects that they could not be told of."""
+        """Tell containers of objects, and the account of containers, as yet untold."""
         confs = [f"{name}.conf" for name in OBJECTS]
         self._order("once", "swift.obj.updater", *confs)
+        self._order("once", "swift.container.updater", "container.conf")
 
     def replicate(self) -> None:
         """Bring what was written, and removed, to the replicas that missed it."""
@@ -209,6 +210,7 @@ class RealSwift:
 
     def expire(self) -> None:
         """Remove objects whose time is over, from the listings, too."""
+        self.update()  # the account of the expirer's own work, too
         self._order("once", "swift.obj.expirer", "expirer.conf")
 
     # What is in it.

@@ -78,7 +78,8 @@ class Servers:
             children.append(os.fork())
             if children[-1] == 0:
                 self._become(module, [conf, "once", "-v"], module)
-        if any([os.waitpid(child, 0)[1] for child in children]):
+        codes = [os.waitpid(child, 0)[1] for child in children]
+        if any(codes):
             raise RuntimeError(f"{module} failed:\n{self._log(module)}")
 
     def end(self) -> None:
