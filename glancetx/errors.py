@@ -82,9 +82,15 @@ class ConfigError(GlancetxError):
 
 @dataclass(eq=False)
 class CatalogueUnavailable(GlancetxError):
-    """The database of image records cannot be used now; nothing was changed."""
+    """
+    The database of image records cannot be used now. Nothing was changed, unless the
+    connection to it broke in the very moment of a commit: then nobody knows.
+
+    :ivar detail: what only the operator may know, such as where it should be.
+    """
 
     reason: str
+    detail: str = ""
 
     def __str__(self) -> str:
         return f"the catalogue is not available: {self.reason}"

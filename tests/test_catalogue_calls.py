@@ -345,13 +345,15 @@ class TroubleTests(CatalogueTestCase):
 
     async def test_wrong_url(self) -> None:
         """
-        A URL that does not name a SQLite file is refused, and no password is told.
+        A URL of no database that is known is refused, and no password is told.
         """
         for url in (
             "sqlite://",
             "sqlite:///:memory:",
             "sqlite:///file:x?uri=true",
-            "postgresql://me:secret@db/x",
+            "mysql://me:secret@db/x",
+            "postgresql+asyncpg://me:secret@db/x",
+            "postgresql://me@db/x?password=secret",
             "nonsense:secret",
         ):
             with self.assertRaises(ConfigError) as caught:

@@ -169,11 +169,11 @@ class UpgradeTests(SynchronousTestCase):
 
     def test_wrong_url(self) -> None:
         """
-        Each verb refuses what is not a SQLite file.
+        Each verb refuses what is neither a file nor a PostgreSQL.
         """
         for verb in (upgrade, current, check):
             with self.assertRaises(ConfigError):
-                verb("postgresql://me:secret@db/x")
+                verb("mysql://me:secret@db/x")
 
     def test_agree(self) -> None:
         """

@@ -10,20 +10,31 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from threading import Thread
+from time import sleep
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, RootTransaction
+from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from glancetx.errors import CatalogueUnavailable
 
+from . import postgresql
 from .engines import as_fact
 
 __all__ = ["Call", "Calls", "Job", "Threads", "read", "write"]
+
+#: How often a call is made whose transaction others undid.
+TRIES = 12
+#: How long it waits in between: at random, at most so long at first, and at last.
+FIRST_PAUSE, LAST_PAUSE = 0.005, 0.4
 
 A = TypeVar("A")
 P = ParamSpec("P")
@@ -57,9 +68,20 @@ class Calls:
     :param job: :func:`read` or :func:`write`.
     :param width: how many jobs may run at once; calls that come meanwhile wait and
         make up the next job.
+    :param patience: how long a database may be silent until it is given up; ``None``
+        for one that cannot be.
     """
 
-    def __init__(self, reactor: Any, engine: Engine, job: Job, width: int) -> None:
+    log = Logger()
+
+    def __init__(
+        self,
+        reactor: Any,
+        engine: Engine,
+        job: Job,
+        width: int,
+        patience: float | None = None,
+    ) -> None:
         self._reactor = reactor
         self._engine = engine
         self._job = job
@@ -70,6 +92,9 @@ class Calls:
         self._running = 0
         self._due = False
         self._closed = False
+        self._patience = patience
+        self._watching: IDelayedCall | None = None
+        self._away = False
         self._idle: list[Deferred[None]] = []
         self._threads.start()
 
@@ -139,6 +164,7 @@ class Calls:
             waiting, self._waiting = self._waiting, []
             self._asked = {}
             self._running += 1
+            self._watch()
             self._threads.callInThread(self._work, waiting)
 
     def _work(self, waiting: list[tuple[Call, Deferred[Any]]]) -> None:
@@ -152,14 +178,41 @@ class Calls:
         self, waiting: list[tuple[Call, Deferred[Any]]], results: list[Any]
     ) -> None:
         self._running -= 1
+        self._tell_if_away(results)
         self._start_job()
         for (_, deferred), result in zip(waiting, results, strict=True):
             deferred.callback(result)
         self._tell_if_idle()
 
+    def _watch(self) -> None:
+        """From time to time, while anything runs, hang up on who is silent."""
+        if self._patience is not None and self._watching is None:
+            wait = self._patience / 4
+            self._watching = self._reactor.callLater(wait, self._look_after)
+
+    def _look_after(self) -> None:
+        self._watching = None
+        if self._running and self._patience is not None:
+            postgresql.hang_up(self._engine, self._patience)
+            self._watch()
+
+    def _tell_if_away(self, results: Sequence[Any]) -> None:
+        """Tell the log once when the database goes, and once when it is back."""
+        for result in results:
+            lost = isinstance(result, Failure) and _detail(result.value)
+            if lost and not self._away:
+                self.log.error("the catalogue is away: {detail}", detail=lost)
+                self._away = True
+            elif self._away and not isinstance(result, Failure):
+                self.log.info("the catalogue is back")
+                self._away = False
+
     def _tell_if_idle(self) -> None:
         if self._running or self._due:
             return
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
         idle, self._idle = self._idle, []
         for deferred in idle:
             deferred.callback(None)
@@ -178,18 +231,25 @@ def _share(
             deferred.callback(answer)
 
 
+class _CannotBegin(Exception):
+    """There is no transaction to be had; why is its cause."""
+
+
 def read(engine: Engine, calls: Sequence[Call]) -> list[Any]:
     """
     Make calls that change nothing, all in one transaction.
 
     It begins after the last call was asked for, so each sees what was committed
-    before.
+    before. A call whose connection is lost is made once more; if there is no other
+    connection, all that are left fail.
     """
     results: list[Any] = []
     with engine.connect() as connection:
         for call in calls:
             try:
-                results.append(call(connection))
+                results.append(_look(connection, call))
+            except _CannotBegin as error:
+                return results + _failures(error, calls[len(results) :])
             except Exception as error:
                 connection.rollback()
                 results.append(_failure(error))
@@ -200,23 +260,79 @@ def write(engine: Engine, calls: Sequence[Call]) -> list[Any]:
     """
     Make calls one after the other, each in a transaction of its own.
 
-    If one cannot begin, because another process writes for too long, those behind
-    it fail with it, lest each waits as long.
+    A call is made again if its transaction was undone because of another, or its
+    connection was lost before the commit. If one cannot begin, because another process
+    writes for too long or the database is away, those behind it fail with it, lest each
+    waits as long.
     """
     results: list[Any] = []
     with engine.connect() as connection:
         for call in calls:
             try:
-                transaction = connection.begin()
-            except Exception as error:
-                return results + [_failure(error) for _ in calls[len(results) :]]
-            try:
-                with transaction:
-                    result = call(connection)
-                results.append(result)
+                results.append(_change(connection, call))
+            except _CannotBegin as error:
+                return results + _failures(error, calls[len(results) :])
             except Exception as error:
                 results.append(_failure(error))
     return results
+
+
+def _look(connection: Connection, call: Call) -> Any:
+    for last in (False, True):
+        if not connection.in_transaction():
+            _begin(connection)
+        try:
+            return call(connection)
+        except DBAPIError as error:
+            if last or not error.connection_invalidated:
+                raise
+        connection.rollback()
+    raise AssertionError
+
+
+def _change(connection: Connection, call: Call) -> Any:
+    for pause in _pauses():
+        transaction = _begin(connection)
+        done = False
+        try:
+            with transaction:
+                result = call(connection)
+                done = True
+        except DBAPIError as error:
+            undone = error.connection_invalidated and not done
+            if pause is None or not (undone or postgresql.is_conflict(error)):
+                raise
+        else:
+            return result
+        sleep(pause)
+    raise AssertionError
+
+
+def _begin(connection: Connection) -> RootTransaction:
+    try:
+        return connection.begin()
+    except Exception as error:
+        raise _CannotBegin from error
+
+
+def _pauses() -> Iterator[float | None]:
+    """How long to wait after each try; ``None`` after the last."""
+    longest = FIRST_PAUSE
+    for _ in range(TRIES - 1):
+        yield random.uniform(0, longest)
+        longest = min(2 * longest, LAST_PAUSE)
+    yield None
+
+
+def _failures(error: _CannotBegin, calls: Sequence[Call]) -> list[Failure]:
+    """A failure for each of them, with the same reason."""
+    assert error.__cause__ is not None
+    return [_failure(error.__cause__) for _ in calls]
+
+
+def _detail(error: BaseException | None) -> str:
+    """What the operator must know of an error, if anything."""
+    return error.detail if isinstance(error, CatalogueUnavailable) else ""
 
 
 def _failure(error: BaseException) -> Failure:

@@ -23,13 +23,14 @@ from .engines import BUSY_SECONDS, make_engine
 from .holds import Hold
 from .intents import Intent
 from .listing import list_images
+from .postgresql import GRACE_SECONDS
 from .processes import Process
 from .query import Query
 
 __all__ = ["Catalogue"]
 
-#: How many jobs may read at once.
-READERS = 3
+#: How many connections there are at most: one writes, the others read.
+CONNECTIONS = 4
 
 
 class Catalogue:
@@ -39,11 +40,13 @@ class Catalogue:
     Several processes may use one database. Each call that changes something is one
     transaction, durable once it fires. Every call raises
     :class:`~glancetx.errors.CatalogueUnavailable` while the database is in trouble
-    (locked for too long, full, broken); the call has changed nothing then.
+    (locked for too long, full, broken, away).
 
     :param url: e.g. ``sqlite:////var/lib/glancetx/catalogue.sqlite``.
     :param reactor: provides ``IReactorTime`` and ``IReactorFromThreads``.
-    :param busy_seconds: how long a call waits while another process writes.
+    :param busy_seconds: how long a call waits while another process writes, and for
+        any answer of a database that is a server.
+    :param connections: how many there are at most: one writes, the others read.
     """
 
     def __init__(
@@ -52,11 +55,13 @@ class Catalogue:
         reactor: Any,
         now: Callable[[], datetime] = utcnow,
         busy_seconds: float = BUSY_SECONDS,
+        connections: int = CONNECTIONS,
     ) -> None:
         self.url = url
         self._reactor = reactor
         self._now = now
         self._busy_seconds = busy_seconds
+        self._connections = connections
         self._open: tuple[Calls, Calls] | None = None
 
     async def start(self) -> None:
@@ -361,14 +366,18 @@ class Catalogue:
         return await self._reads.call(list_images, query)
 
     def _calls(self, writes: bool) -> Calls:
-        width = 1 if writes else READERS
+        width = 1 if writes else self._connections - 1
         engine = make_engine(
             self.url,
             writes=writes,
             connections=width,
             busy_seconds=self._busy_seconds,
         )
-        return Calls(self._reactor, engine, write if writes else read, width)
+        patience = None
+        if engine.dialect.name == "postgresql":
+            patience = self._busy_seconds + GRACE_SECONDS
+        job = write if writes else read
+        return Calls(self._reactor, engine, job, width, patience)
 
     @property
     def _reads(self) -> Calls:

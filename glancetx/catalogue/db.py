@@ -8,8 +8,6 @@ These functions block; they belong into a thread.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from glancetx.errors import CatalogueUnavailable
 
-from .engines import BUSY_SECONDS, as_fact, find_damage, make_engine, sqlite_file
+from .engines import BUSY_SECONDS, as_fact, exists, find_damage, make_engine, turn
 from .schema import metadata
 
 __all__ = ["check", "current", "upgrade"]
@@ -46,14 +44,11 @@ def upgrade(url: str, busy_seconds: float = BUSY_SECONDS) -> str:
     :raises CatalogueUnavailable: if the database is newer than the code, or in trouble.
     :raises ConfigError: if the URL cannot be used.
     """
-    file = sqlite_file(url)
-    with _facts():
-        os.makedirs(os.path.dirname(file) or ".", mode=0o700, exist_ok=True)
-        with _one_at_a_time, _locked(f"{file}.lock"):
-            with _connected(url, True, busy_seconds) as connection:
-                if _revision(connection) != _newest():
-                    _migrate(connection)
-                return _newest()
+    with _facts(), _one_at_a_time, turn(url):
+        with _connected(url, True, busy_seconds, alone=True) as connection:
+            if _revision(connection) != _newest():
+                _migrate(connection)
+            return _newest()
 
 
 def current(url: str) -> str | None:
@@ -63,7 +58,7 @@ def current(url: str) -> str | None:
     :raises CatalogueUnavailable: if it is newer than the code, or in trouble.
     :raises ConfigError: if the URL cannot be used.
     """
-    if not os.path.exists(sqlite_file(url)):
+    if not exists(url):
         return None
     with _facts(), _connected(url, False) as connection:
         return _revision(connection)
@@ -100,6 +95,8 @@ def _facts() -> Iterator[None]:
         fact = as_fact(error)
         if fact is error:
             raise
+        if isinstance(fact, CatalogueUnavailable) and fact.detail:
+            fact = CatalogueUnavailable(f"{fact.reason}: {fact.detail}")
         raise fact from error
     except OSError as error:
         raise CatalogueUnavailable(str(error)) from error
@@ -107,26 +104,15 @@ def _facts() -> Iterator[None]:
 
 @contextmanager
 def _connected(
-    url: str, writes: bool, busy_seconds: float = BUSY_SECONDS
+    url: str, writes: bool, busy_seconds: float = BUSY_SECONDS, alone: bool = False
 ) -> Iterator[Connection]:
     """A connection in one transaction, which is committed if all goes well."""
-    engine = make_engine(url, writes=writes, busy_seconds=busy_seconds)
+    engine = make_engine(url, writes=writes, alone=alone, busy_seconds=busy_seconds)
     try:
         with engine.begin() as connection:
             yield connection
     finally:
         engine.dispose()
-
-
-@contextmanager
-def _locked(path: str) -> Iterator[None]:
-    """Hold a lock file, after whoever holds it now; the kernel frees it at a crash."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _config() -> Config:

@@ -1,17 +1,15 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-Connections to the catalogue's database, and what its errors mean.
-
-All that is particular to SQLite stands here.
+Connections to the catalogue's database, of whichever kind, and what its errors mean.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Protocol
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -25,103 +23,141 @@ from sqlalchemy.exc import (
 
 from glancetx.errors import CatalogueUnavailable, ConfigError
 
-__all__ = ["BUSY_SECONDS", "as_fact", "find_damage", "make_engine", "sqlite_file"]
+from . import postgresql, sqlite
+
+__all__ = [
+    "BUSY_SECONDS",
+    "as_fact",
+    "exists",
+    "find_damage",
+    "make_engine",
+    "shown",
+    "sqlite_file",
+    "turn",
+]
 
 #: How long a call waits while another process writes.
 BUSY_SECONDS = 10.0
 
 
-#: What a connection keeps of the file, at most, in KiB: a page of a list lies about.
-_CACHE = "PRAGMA cache_size=-8192"
+class Kind(Protocol):
+    """What there is of each kind of database, in a module of its own."""
+
+    def exists(self, url: URL) -> bool: ...
+
+    def turn(self, url: URL) -> AbstractContextManager[None]: ...
+
+    def make_engine(
+        self,
+        url: URL,
+        *,
+        writes: bool,
+        alone: bool,
+        connections: int,
+        busy_seconds: float,
+    ) -> Engine: ...
+
+    def find_damage(self, connection: Connection) -> str | None: ...
 
 
-class _Compiler(SQLiteCompiler):
-    """Writes hints out, such as ``INDEXED BY``; SQLAlchemy drops them for SQLite."""
+_KINDS: dict[str, Kind] = {"sqlite": sqlite, "postgresql": postgresql}
+_DRIVERS = ("sqlite", "postgresql", "postgresql+psycopg")
 
-    def get_from_hint_text(self, table: Any, text: str | None) -> str | None:
-        return text
+
+def _parsed(url: str) -> tuple[URL, Kind]:
+    """
+    :raises ConfigError: if it is no URL of a database that we know; without a word of
+        it, since it may have a password.
+    """
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigError("catalogue", "url", "is not a database URL") from None
+    if parsed.drivername not in _DRIVERS:
+        problem = (
+            f"{parsed.drivername} is not supported, only sqlite:///FILE and "
+            "postgresql://USER@HOST/DATABASE"
+        )
+        raise ConfigError("catalogue", "url", problem)
+    if "password" in parsed.query:
+        problem = "has a password among its options; write it as USER:PASSWORD@HOST"
+        raise ConfigError("catalogue", "url", problem)
+    return parsed, _KINDS[parsed.get_backend_name()]
+
+
+def shown(url: str) -> str:
+    """
+    A URL as it may be shown: without a password, and without options.
+
+    :raises ConfigError: if it cannot be used.
+    """
+    parsed, _ = _parsed(url)
+    return parsed.set(query={}).render_as_string(hide_password=True)
 
 
 def sqlite_file(url: str) -> str:
     """
     The path of the file that a ``sqlite:///PATH`` URL names.
 
-    :raises ConfigError: if the URL is anything else. A database in memory would be
-        another one for each thread.
+    :raises ConfigError: if the URL is anything else.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigError("catalogue", "url", "is not a database URL") from None
-    if parsed.get_backend_name() != "sqlite":
-        problem = f"{parsed.get_backend_name()} is not supported, only sqlite:///FILE"
-        raise ConfigError("catalogue", "url", problem)
-    path = parsed.database
-    if not path or path == ":memory:" or path.startswith("file:") or parsed.query:
-        problem = "must name a file, as in sqlite:///catalogue.sqlite"
-        raise ConfigError("catalogue", "url", problem)
-    return path
+    parsed, kind = _parsed(url)
+    if kind is not sqlite:
+        raise ConfigError("catalogue", "url", "must name a file of SQLite")
+    return sqlite.file_of(parsed)
+
+
+def exists(url: str) -> bool:
+    """
+    Whether there is a database, with tables or without.
+
+    :raises ConfigError: if the URL cannot be used.
+    """
+    parsed, kind = _parsed(url)
+    return kind.exists(parsed)
+
+
+def turn(url: str) -> AbstractContextManager[None]:
+    """
+    What is to be held by who makes or changes tables, besides an engine for one
+    who is ``alone``.
+
+    :raises ConfigError: if the URL cannot be used.
+    """
+    parsed, kind = _parsed(url)
+    return kind.turn(parsed)
 
 
 def make_engine(
     url: str,
     *,
     writes: bool,
+    alone: bool = False,
     connections: int = 1,
     busy_seconds: float = BUSY_SECONDS,
 ) -> Engine:
     """
     Connections that all keep the catalogue's rules; each may change threads.
 
-    :param writes: whether transactions take the write lock when they begin, so that
-        none fails half-way because another wrote first; else writing is refused.
+    :param writes: whether transactions may write; each is as if it were alone then.
+    :param alone: for who makes or changes tables.
     :param connections: how many at once, at most.
+    :param busy_seconds: how long is waited for others who write.
     :raises ConfigError: if the URL cannot be used.
     """
-    sqlite_file(url)
-    engine = create_engine(
-        url,
-        connect_args={"timeout": busy_seconds, "check_same_thread": False},
-        hide_parameters=True,
-        max_overflow=0,
-        pool_size=connections,
-        pool_timeout=busy_seconds,
+    parsed, kind = _parsed(url)
+    return kind.make_engine(
+        parsed,
+        writes=writes,
+        alone=alone,
+        connections=connections,
+        busy_seconds=busy_seconds,
     )
-    engine.dialect.statement_compiler = _Compiler
-    _keep_sqlite_rules(engine, writes)
-    return engine
-
-
-def _keep_sqlite_rules(engine: Engine, writes: bool) -> None:
-    """
-    Set each new connection up, and begin transactions as they are meant.
-
-    The driver's own idea of when to begin is switched off ("Serializable isolation
-    / Savepoints / Transactional DDL" in SQLAlchemy's page on pysqlite).
-    """
-    rules = ["PRAGMA synchronous=FULL", "PRAGMA foreign_keys=ON", _CACHE]
-    rules.append("PRAGMA journal_mode=WAL" if writes else "PRAGMA query_only=ON")
-
-    @event.listens_for(engine, "connect")
-    def connected(connection: Any, record: object) -> None:
-        connection.isolation_level = None
-        for rule in rules:
-            connection.execute(rule).close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 def find_damage(connection: Connection) -> str | None:
     """What is wrong with the database itself, or ``None``; reads all of it."""
-    report = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
-    if report != ["ok"]:
-        return str(report[0])
-    astray = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
-    if astray:
-        return f"{len(astray)} rows of {astray[0][0]} refer to rows that are not there"
-    return None
+    return _KINDS[connection.dialect.name].find_damage(connection)
 
 
 def as_fact(error: Exception) -> Exception:
@@ -129,8 +165,14 @@ def as_fact(error: Exception) -> Exception:
     What an error means to callers: the database's own trouble (locked, full, broken,
     unreachable) is :class:`CatalogueUnavailable`; everything else is itself.
     """
+    if isinstance(error, DBAPIError) and _is_of_psycopg(error.orig):
+        return postgresql.as_fact(error) or error
     trouble = (OperationalError, InterfaceError, InternalError, TimeoutError)
     if isinstance(error, trouble) or type(error) is DatabaseError:
         reason = error.orig if isinstance(error, DBAPIError) else error
         return CatalogueUnavailable(str(reason))
     return error
+
+
+def _is_of_psycopg(error: object) -> bool:
+    return type(error).__module__.partition(".")[0] == "psycopg"

@@ -53,8 +53,9 @@ class Key:
         return ordered.nulls_last() if self.descending else ordered.nulls_first()
 
     def at(self, row: Row[Any]) -> Condition:
-        """What has the same value as a row."""
-        return images.c[self.name].is_not_distinct_from(getattr(row, self.name))
+        """What has the same value as a row; said so that indexes lead there."""
+        here, there = images.c[self.name], getattr(row, self.name)
+        return here.is_(None) if there is None else here == there
 
     def beyond(self, row: Row[Any]) -> Iterator[Condition]:
         """What comes behind the value of a row: one after the other."""

@@ -16,8 +16,8 @@ from twisted.trial.unittest import TestCase
 
 from glancetx.catalogue.db import upgrade
 from glancetx.catalogue.schema import metadata
+from tests.catalogues import CatalogueTestCase
 
-from ..catalogues import CatalogueTestCase
 from .postgres import missing_postgres, shared_postgres
 
 __all__ = ["Emptied", "OnPostgres", "fresh_url", "rerun"]

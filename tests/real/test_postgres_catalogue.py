@@ -6,7 +6,7 @@ The tests of the catalogue, each once more on a real PostgreSQL.
 
 from __future__ import annotations
 
-from .. import (
+from tests import (
     test_catalogue,
     test_catalogue_change,
     test_catalogue_holds,
@@ -18,6 +18,7 @@ from .. import (
     test_catalogue_sorting,
     test_catalogue_views,
 )
+
 from .postgres_case import rerun
 
 globals().update(

@@ -18,6 +18,13 @@ revision = "0002"
 down_revision = "0001"
 
 Moment = sa.DateTime(timezone=True)
+Words = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
+
+def short(length: int) -> sa.types.TypeEngine[str]:
+    bytewise = sa.String(length, collation="C")
+    return sa.String(length).with_variant(bytewise, "postgresql")
+
 
 OLD_INDEXES: tuple[tuple[str, ...], ...] = (
     ("created_at", "id"),
@@ -32,6 +39,10 @@ SORTED = (
     "updated_at",
 )
 SEEN = ("visibility", "hidden")
+#: PostgreSQL would put what has no value last, where no list has it.
+EMPTY_FIRST = dict.fromkeys(
+    ("name", "container_format", "disk_format", "size"), "NULLS FIRST"
+)
 NEW_INDEXES = (
     (*SEEN, "created_at", "id"),
     *((*SEEN, key, "created_at", "id") for key in SORTED),
@@ -67,21 +78,23 @@ def _index(columns: tuple[str, ...]) -> str:
 
 
 def _widen_images() -> None:
-    op.add_column("images", sa.Column("owner", sa.Text))
+    op.add_column("images", sa.Column("owner", Words))
     for name in ("protected", "hidden"):
         flag = sa.Column(name, sa.Boolean, nullable=False, server_default=sa.false())
         op.add_column("images", flag)
     for columns in OLD_INDEXES:
         op.drop_index(_index(columns), "images")
     for columns in NEW_INDEXES:
-        op.create_index(_index(columns), "images", list(columns))
+        op.create_index(
+            _index(columns), "images", list(columns), postgresql_ops=EMPTY_FIRST
+        )
 
 
 def _widen_pins() -> None:
     """Pins of this server's images: who may read them is not known to be anyone."""
     op.add_column(
         "pins",
-        sa.Column("visibility", sa.String(16), nullable=False, server_default="public"),
+        sa.Column("visibility", short(16), nullable=False, server_default="public"),
     )
     op.add_column(
         "pins",
@@ -89,7 +102,7 @@ def _widen_pins() -> None:
     )
     pins = sa.table(
         "pins",
-        sa.column("origin", sa.Text),
+        sa.column("origin", Words),
         sa.column("visibility", sa.String),
         sa.column("anonymous", sa.Boolean),
     )
@@ -103,16 +116,16 @@ def _widen_pins() -> None:
 def _make_sides() -> None:
     op.create_table(
         "tags",
-        sa.Column("image_id", sa.String(36), nullable=False),
-        sa.Column("tag", sa.Text, nullable=False),
+        sa.Column("image_id", short(36), nullable=False),
+        sa.Column("tag", Words, nullable=False),
         sa.PrimaryKeyConstraint("image_id", "tag", name="pk_tags"),
         _of_image("tags"),
     )
     op.create_table(
         "members",
-        sa.Column("image_id", sa.String(36), nullable=False),
-        sa.Column("project", sa.Text, nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
+        sa.Column("image_id", short(36), nullable=False),
+        sa.Column("project", Words, nullable=False),
+        sa.Column("status", short(16), nullable=False),
         sa.Column("created_at", Moment, nullable=False),
         sa.Column("updated_at", Moment, nullable=False),
         sa.PrimaryKeyConstraint("image_id", "project", name="pk_members"),
@@ -125,10 +138,10 @@ def _make_sides() -> None:
 def _make_leases() -> None:
     op.create_table(
         "leases",
-        sa.Column("image_id", sa.String(36), nullable=False),
-        sa.Column("holder", sa.String(36), nullable=False),
-        sa.Column("url", sa.Text, nullable=False),
-        sa.Column("project", sa.Text),
+        sa.Column("image_id", short(36), nullable=False),
+        sa.Column("holder", short(36), nullable=False),
+        sa.Column("url", Words, nullable=False),
+        sa.Column("project", Words),
         sa.Column("until", Moment, nullable=False),
         sa.Column("created_at", Moment, nullable=False),
         sa.PrimaryKeyConstraint("image_id", "holder", name="pk_leases"),
@@ -136,13 +149,13 @@ def _make_leases() -> None:
     )
     op.create_table(
         "holds",
-        sa.Column("origin", sa.Text, nullable=False),
-        sa.Column("image_id", sa.String(36), nullable=False),
-        sa.Column("digest_algorithm", sa.String(16), nullable=False),
-        sa.Column("digest_value", sa.String(128), nullable=False),
-        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("origin", Words, nullable=False),
+        sa.Column("image_id", short(36), nullable=False),
+        sa.Column("digest_algorithm", short(16), nullable=False),
+        sa.Column("digest_value", short(128), nullable=False),
+        sa.Column("state", short(16), nullable=False),
         sa.Column("until", Moment),
-        sa.Column("problem", sa.Text),
+        sa.Column("problem", Words),
         sa.Column("checked_at", Moment, nullable=False),
         sa.PrimaryKeyConstraint("origin", "image_id", name="pk_holds"),
     )
@@ -151,7 +164,7 @@ def _make_leases() -> None:
 def _name_server() -> None:
     table = op.create_table(
         "server",
-        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("id", short(36), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_server"),
     )
     op.execute(sa.insert(table).values(id=str(uuid4())))
