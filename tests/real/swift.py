@@ -87,12 +87,14 @@ class RealSwift:
         token_seconds: int = 86400,
         node_seconds: int = 5,
         durable: bool = False,
+        parent: Path | None = None,
     ) -> None:
         """
         :param keystone: whose tokens are good, too, and whose catalogue names it.
         :param durable: write what it keeps to the disk before it says so.
+        :param parent: the folder for its own; ``None`` for that of temporary files.
         """
-        self._folder = Path(mkdtemp(prefix="glancetx-swift-"))
+        self._folder = Path(mkdtemp(prefix="glancetx-swift-", dir=parent))
         atexit.register(self.remove)
         ports = {name: quiet_port() for name in NAMES}
         self._settings = Settings(

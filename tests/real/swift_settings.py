@@ -122,6 +122,7 @@ password = {account.password}
 project_name = {account.project}
 user_domain_id = default
 project_domain_id = default
+interface = public
 delay_auth_decision = true
 cache = swift.cache
 include_service_catalog = false
