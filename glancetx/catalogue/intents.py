@@ -5,6 +5,8 @@ Intents: which bytes an upload or a deletion may have left, in SQL.
 
 A row is written before the first byte and is gone only with the commit, or when the
 bytes are removed: so every byte in a store is known to an active image or an intent.
+
+Whoever locks both locks the intent before its image, lest two wait for each other.
 """
 
 from __future__ import annotations
@@ -98,8 +100,8 @@ def commit(
     :raises WrongState: unless it is saving by the upload to this very location, which
         nobody has abandoned or condemned.
     """
-    image = images.find(connection, image_id, lock=True)
     row = _find(connection, location)
+    image = images.find(connection, image_id, lock=True)
     if row is None or row.condemned or row.image_id != image_id:
         raise WrongState(image_id, image.status, "saving by this upload")
     image = image.stored(now, location, size, digest, checksum, virtual_size)
