@@ -183,8 +183,20 @@ class _PeerAgent:
         headers: Headers | None = None,
         bodyProducer: IBodyProducer | None = None,
     ) -> Deferred[IResponse]:
+        cancelled: list[Deferred[IResponse]] = []
         answer = self.agent.request(method, uri, headers, bodyProducer)
-        return answer.addErrback(self._translate)
+
+        def cancel(result: Deferred[IResponse]) -> None:
+            cancelled.append(result)
+            answer.cancel()
+
+        def failed(failure: Failure) -> Failure:
+            # who resolves a name takes a cancel for a name that is not known
+            return Failure(CancelledError()) if cancelled else self._translate(failure)
+
+        result: Deferred[IResponse] = Deferred(cancel)
+        answer.addErrback(failed).chainDeferred(result)
+        return result
 
     def _translate(self, failure: Failure) -> Failure:
         error: Any = failure.value

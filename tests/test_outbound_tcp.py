@@ -71,6 +71,14 @@ class ConnectionTests(TcpTestCase):
         await self.assertFailure(d, CancelledError)
         await self.server.emptied()
 
+    async def test_cancelled_at_once(self) -> None:
+        """
+        To cancel a request while its host's name is resolved is no unknown name.
+        """
+        d = self.get()
+        d.cancel()
+        await self.assertFailure(d, CancelledError)
+
     async def test_dropped(self) -> None:
         """
         An answer that is dropped ends its connection, however much would come.

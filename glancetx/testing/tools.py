@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, execute
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
@@ -19,6 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import IAgent
 
 from glancetx.interfaces import Tools
+from glancetx.limits import Limits
+from glancetx.outbound import Outbound, Peer
 
 __all__ = ["inline_tools", "threaded_tools"]
 
@@ -49,21 +51,34 @@ def threaded_tools(
 
     :param case: the test; it must wait for what it starts.
     :param store: the name of the store, as in the configuration.
-    :param agent: by which the backend opens connections; the test closes them.
+    :param agent: by which the backend opens connections, if it is not to be one as
+        servers have it, whose connections are closed at the end of the test.
     """
     from twisted.internet import reactor  # noqa: PLC0415
+
+    outbound = Outbound(reactor, Limits())
+    case.addCleanup(lambda: Deferred.fromCoroutine(_close(outbound)))
 
     threads = ThreadPool(0, _THREADS, name=f"store {store}")
     threads.start()
     case.addCleanup(threads.stop)
     return Tools(
         store=store,
-        agent=agent,
+        agent=agent or outbound.agent(Peer(store)),
         threads=threads,
         clock=reactor,
         log=_LOG,
         threaded=partial(deferToThreadPool, reactor, threads),  # type: ignore[arg-type]
+        trusting=lambda ca_file: outbound.agent(Peer(store, ca_file=ca_file)),
     )
+
+
+async def _close(outbound: Outbound) -> None:
+    """Close connections, those too that become free in this turn of the reactor."""
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    await deferLater(reactor, 0)
+    await outbound.stop()
 
 
 def _execute(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Deferred[Any]:

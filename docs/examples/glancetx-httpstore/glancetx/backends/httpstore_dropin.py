@@ -1,0 +1,9 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Makes the backend known to glancetx, as a plug-in of Twisted.
+"""
+
+from glancetx_httpstore.backend import httpstore
+
+__all__ = ["httpstore"]

@@ -1,0 +1,5 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+Pieces on a web server, for glancetx to read.
+"""

@@ -1,0 +1,1 @@
+# Copyright glancetx contributors. See LICENSE for details.
