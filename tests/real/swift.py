@@ -110,6 +110,8 @@ class RealSwift:
         self.auth_urls = [f"{proxy}/auth/v1.0" for proxy in self.proxies]
         self.auth_url = self.auth_urls[0]
         self._numbers = count(1)
+        self._dead: set[str] = set()
+        self._full: set[int] = set()
         self._token: str | None = None
         self._make_files()
         said = {"folder": str(self._folder), "ports": ports, "durable": durable}
@@ -136,19 +138,19 @@ class RealSwift:
 
     def kill_object(self, *numbers: int) -> None:
         """Kill object servers."""
-        self._order("send", "KILL", *(f"object{number}" for number in numbers))
+        self._kill("object", numbers)
 
     def start_object(self, *numbers: int) -> None:
         """Start object servers again."""
-        self._order("start", *(f"object{number}" for number in numbers))
+        self._start("object", numbers)
 
     def kill_proxy(self, *numbers: int) -> None:
         """Kill proxies."""
-        self._order("send", "KILL", *(f"proxy{number}" for number in numbers))
+        self._kill("proxy", numbers)
 
     def start_proxy(self, *numbers: int) -> None:
         """Start proxies again."""
-        self._order("start", *(f"proxy{number}" for number in numbers))
+        self._start("proxy", numbers)
 
     def pause(self, *names: str) -> None:
         """Let processes be silent, e.g. ``object2``, ``container``, ``proxy1``."""
@@ -168,11 +170,13 @@ class RealSwift:
 
     def fill_disk(self, *numbers: int) -> None:
         """Let disks be full: 507 for objects whose size is said beforehand."""
+        self._full.update(numbers)
         self._reserve("100%", numbers)
 
     def free_disk(self, *numbers: int) -> None:
         """Let them have room again."""
         self._reserve("0", numbers)
+        self._full.difference_update(numbers)
 
     def expire_tokens(self) -> None:
         """Let no token be good any more, that of :meth:`ask` included."""
@@ -195,6 +199,15 @@ class RealSwift:
         for folder in found:
             shutil.rmtree(folder)
         return len(found)
+
+    def repair(self) -> None:
+        """Let everything work again; what was paused has to be resumed before."""
+        self._order("start", *self._dead)
+        self._dead.clear()
+        for number in range(1, 5):
+            if not self._disk(number).exists():
+                self.heal_disk(number)
+        self.free_disk(*self._full)
 
     # What its daemons do sooner or later.
 
@@ -281,6 +294,16 @@ class RealSwift:
         self._program.tell(json.dumps([number, verb, *names]))
         said = self._program.says(rf"(?m)^{number} (done|failed)$")
         assert said[1] == "done", self._program.output
+
+    def _kill(self, kind: str, numbers: tuple[int, ...]) -> None:
+        names = {f"{kind}{number}" for number in numbers}
+        self._dead |= names
+        self._order("send", "KILL", *names)
+
+    def _start(self, kind: str, numbers: tuple[int, ...]) -> None:
+        names = {f"{kind}{number}" for number in numbers}
+        self._order("start", *names)
+        self._dead -= names
 
     def _reserve(self, reserve: str, numbers: tuple[int, ...]) -> None:
         for number in numbers:
