@@ -173,7 +173,7 @@ class _Tries:
         self._asked = asked
         self._source = source
         self._newest = newest
-        self._after = after
+        self._failed = [] if after is None else [after]
         self._circuits = calls.circuits
         self._clock = calls.tools.clock
         self._log = calls.tools.log
@@ -207,26 +207,25 @@ class _Tries:
         """
         while True:
             session = await self._calls.account.session()
-            proxy, response = await self._ask(session)
-            self._after = proxy
-            code = response.code
+            response = await self._ask(session)
+            proxy, code = response.proxy, response.code
             if code == NOT_AUTHENTICATED and self._asked.target is not None:
                 self._doubt(session)
             elif code == NOT_FOUND and self._asked.method in _READS:
                 if self._newest and proxy in session.urls:
                     return self._judged(response)
                 if self._newest:
-                    raise _Again("the other region does not have it")
+                    raise self._again(proxy, "it does not have it")
                 self._newest = True
             else:
                 return self._judged(response)
 
-    async def _ask(self, session: Session) -> tuple[str, Response]:
+    async def _ask(self, session: Session) -> Response:
         circuits = self._circuits
         groups = [session.urls]
         if self._asked.method in _READS and self._asked.target is not None:
             groups.append(session.read_urls)
-        proxy = circuits.choose(groups, self._after, self._source is not None)
+        proxy = circuits.choose(groups, self._failed, self._source is not None)
         if proxy is None:
             raise self._unavailable("none of its servers answers")
         reason: str | None = None
@@ -244,8 +243,7 @@ class _Tries:
             )
         except Lost as lost:
             reason = str(lost)
-            self._after = proxy
-            raise _Again(f"{proxy}: {reason}") from None
+            raise self._again(proxy, reason) from None
         else:
             if response.code in UNANSWERED:
                 reason = f"it answered {response.code}"
@@ -255,7 +253,7 @@ class _Tries:
             if reason is not None:
                 circuits.failed(proxy, reason)
             circuits.left(proxy)
-        return proxy, response
+        return response
 
     def _patience(self, proxy: str) -> float:
         return TRIAL_SECONDS if self._circuits.half_open(proxy) else IDLE_SECONDS
@@ -284,7 +282,7 @@ class _Tries:
         if code in FULL:
             raise StoreFull(self._store)
         if code in BUSY or code >= SERVER_ERROR:
-            raise _Again(f"{response.proxy}: it answered {code}")
+            raise self._again(response.proxy, f"it answered {code}")
         self._log.error(
             "{method} {target}: {proxy} answered {code}",
             method=self._asked.method.decode("ascii"),
@@ -293,6 +291,10 @@ class _Tries:
             code=code,
         )
         raise self._unavailable(f"Swift answered {code}")
+
+    def _again(self, proxy: str, reason: str) -> _Again:
+        self._failed.append(proxy)
+        return _Again(f"{proxy}: {reason}")
 
     async def _pause(self, number: int) -> None:
         seconds = BACKOFF * 2 ** (number - 1) * (0.5 + self._calls.jitter())

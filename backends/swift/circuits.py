@@ -45,12 +45,12 @@ class Circuits:
         self._clock = clock
         self._log = log
         self._circuits: dict[str, _Circuit] = {}
-        self._turn = 0
+        self._turn = -1
 
     def choose(
         self,
         groups: Sequence[Sequence[str]],
-        after: str | None = None,
+        failed: Sequence[str] = (),
         careful: bool = False,
     ) -> str | None:
         """
@@ -58,19 +58,21 @@ class Circuits:
         :meth:`left` must follow.
 
         :param groups: the servers; those of a group are asked in turn, those of the
-            next while no other can be.
-        :param after: the server that was asked before: one behind it, if there is one.
+            next when no other can be, or all others have failed.
+        :param failed: those that failed with the same request, in this order: one that
+            did not comes first, then the one that did so the longest ago.
         :param careful: prefer a server that is known to work.
         :returns: ``None`` if the circuits of all are open.
         """
-        servers = [one for group in groups for one in self._in_turn(group, after)]
+        self._turn += 1
+        servers = [one for group in groups for one in self._in_turn(group)]
         closed = [one for one in servers if self._get(one).until is None]
         ready = [one for one in servers if self._ready(one)]
         wanted = [*closed, *ready] if careful else [*ready[:1], *closed]
-        others = [one for one in wanted if one != after] or wanted
-        if not others:
+        if not wanted:
             return None
-        chosen = others[0]
+        order = {server: number for number, server in enumerate(failed)}
+        chosen = min(wanted, key=lambda server: order.get(server, -1))
         circuit = self._get(chosen)
         circuit.trying = circuit.until is not None
         return chosen
@@ -115,13 +117,7 @@ class Circuits:
             return False
         return circuit.until <= self._clock.seconds()
 
-    def _in_turn(self, group: Sequence[str], after: str | None) -> list[str]:
+    def _in_turn(self, group: Sequence[str]) -> list[str]:
         """A group in the order in which they are to be asked."""
-        if not group:
-            return []
-        if after is not None and after in group:
-            first = list(group).index(after) + 1
-        else:
-            first, self._turn = self._turn, self._turn + 1
-        first %= len(group)
+        first = self._turn % max(len(group), 1)
         return [*group[first:], *group[:first]]

@@ -78,65 +78,46 @@ class Response:
 
 
 @implementer(IBodyProducer)
-class Source:
+class _Attempt:
     """
-    The body of a request, and whether the server takes it.
+    A body on its way to one server, which may still be told to stop when another try
+    has long begun.
 
     While the server waits for a slow source its silence means nothing.
 
-    :ivar spent: it was begun, and there is no other.
+    :ivar begun: the server may have had a part of it.
     """
 
-    def __init__(
-        self, make: Callable[[], IBodyProducer], replayable: Callable[[], bool]
-    ) -> None:
-        self._make = make
-        self._replayable = replayable
-        self._body: IBodyProducer | None = None
-        self._begun = False
-        self._idle: Idle | None = None
-
-    @property
-    def spent(self) -> bool:
-        return self._begun and not self._replayable()
+    def __init__(self, body: IBodyProducer, idle: Idle) -> None:
+        self.body = body
+        self.begun = False
+        self._idle: Idle | None = idle
 
     @property
     def length(self) -> int:
-        length: int = self._now.length
+        length: int = self.body.length
         return length
-
-    def ready(self, idle: Idle) -> None:
-        """Be sent, anew if it was sent before."""
-        self._idle = idle
-        if self._body is None or self._begun:
-            self._body = self._make()
-            self._begun = False
 
     def leave(self) -> None:
         """The exchange is over."""
         self._idle = None
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        self._begun = True
+        self.begun = True
         self._expect(False)
-        done: Deferred[None] = self._now.startProducing(consumer)
+        done: Deferred[None] = self.body.startProducing(consumer)
         return done.addCallback(self._sent)
 
     def pauseProducing(self) -> None:
         self._expect(True)
-        self._now.pauseProducing()
+        self.body.pauseProducing()
 
     def resumeProducing(self) -> None:
         self._expect(False)
-        self._now.resumeProducing()
+        self.body.resumeProducing()
 
     def stopProducing(self) -> None:
-        self._now.stopProducing()
-
-    @property
-    def _now(self) -> IBodyProducer:
-        assert self._body is not None
-        return self._body
+        self.body.stopProducing()
 
     def _sent(self, result: None) -> None:
         self._expect(True)
@@ -148,6 +129,34 @@ class Source:
             self._idle.start()
         else:
             self._idle.stop()
+
+
+class Source:
+    """Where the body of a request comes from, in each try."""
+
+    def __init__(
+        self,
+        make: Callable[[], IBodyProducer],
+        replayable: bool | Callable[[], bool],
+    ) -> None:
+        self._make = make
+        self._replayable = replayable
+        self._last: _Attempt | None = None
+
+    @property
+    def spent(self) -> bool:
+        """Whether a body was begun, and there will be no other."""
+        if self._last is None or not self._last.begun:
+            return False
+        again = self._replayable
+        return not (again() if callable(again) else again)
+
+    def attempt(self, idle: Idle) -> _Attempt:
+        """The body, made anew if it was begun before."""
+        last = self._last
+        body = self._make() if last is None or last.begun else last.body
+        self._last = _Attempt(body, idle)
+        return self._last
 
 
 async def exchange(
@@ -200,10 +209,11 @@ class _Waiting:
     ) -> IResponse:
         """:raises Lost: if the server was silent for too long."""
         self._idle.start()
+        body = None
         try:
             if source is not None:
-                source.ready(self._idle)
-            self._answer = agent.request(method, url, headers, source)
+                body = source.attempt(self._idle)
+            self._answer = agent.request(method, url, headers, body)
             return await self._answer
         except CancelledError:
             if self._silent:
@@ -211,8 +221,8 @@ class _Waiting:
                 raise Lost(f"no answer in {seconds:g} seconds") from None
             raise
         finally:
-            if source is not None:
-                source.leave()
+            if body is not None:
+                body.leave()
             self._idle.stop()
 
     def _give_up(self) -> None:
