@@ -7,6 +7,7 @@ The parts of a server, put together in one place.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -45,7 +46,7 @@ from .web.app import make_routes
 from .web.routes import Routes
 from .web.site import Site
 
-__all__ = ["Parts", "compose", "compose_stores", "digest_threads"]
+__all__ = ["Parts", "compose", "compose_stores", "digest_threads", "store_tools"]
 
 _LEAST_DIGEST_THREADS = 2
 
@@ -193,6 +194,14 @@ def compose_stores(
     :param outbound: where backends on other machines are asked.
     :raises ConfigError: if one cannot work as it is configured.
     """
+    tools = store_tools(reactor, files, outbound)
+    return make_stores(config.stores, config.source, config.folder, tools)
+
+
+def store_tools(
+    reactor: Any, files: ThreadPool, outbound: Outbound
+) -> Callable[[str], Tools]:
+    """What makes the tools of the store with a name."""
 
     def tools(store: str) -> Tools:
         return Tools(
@@ -205,7 +214,7 @@ def compose_stores(
             trusting=lambda ca_file: outbound.agent(Peer(store, ca_file=ca_file)),
         )
 
-    return make_stores(config.stores, config.source, config.folder, tools)
+    return tools
 
 
 def digest_threads(limit: int) -> int:

@@ -41,9 +41,11 @@ class Console:
         tqdm.write(text, file=self._settings.err)
         self._settings.err.flush()
 
-    def bar(self, what: str, total: int | None, done: int = 0) -> tqdm[Any]:
+    def bar(
+        self, what: str, total: int | None, done: int = 0, unit: str = "B"
+    ) -> tqdm[Any]:
         """
-        How far something is, in bytes; use it as a context manager.
+        How far something is, in bytes or what else; use it as a context manager.
 
         :param total: ``None`` if only the end will tell.
         """
@@ -52,8 +54,8 @@ class Console:
             desc=what,
             total=total,
             initial=done,
-            unit="B",
-            unit_scale=True,
+            unit=unit,
+            unit_scale=unit == "B",
             unit_divisor=1024,
             dynamic_ncols=True,
             file=self._settings.err,

@@ -29,6 +29,8 @@ COMMANDS = {
     "sign": "sign:sign",
     "token": "token:token",
     "scrub": "upkeep:scrub",
+    "backends": "backends:backends",
+    "check": "check:check",
     "db": "upkeep:db",
 }
 

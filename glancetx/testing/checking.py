@@ -1,0 +1,170 @@
+# Copyright glancetx contributors. See LICENSE for details.
+
+"""
+The conformance suite without trial's runner: for a store that is in use.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from functools import partial
+from typing import Any, ParamSpec
+
+from attrs import frozen
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.trial.unittest import SkipTest, TestCase
+from txaio.tx import as_future
+
+from glancetx.interfaces import IBackend
+
+from .conformance import (
+    BackendTests,
+    FailingTests,
+    FileTests,
+    ProducingTests,
+    ReadingTests,
+    RemovingTests,
+    UnsteadyTests,
+    WritingTests,
+)
+
+__all__ = ["FAILED", "PARTS", "PASSED", "SKIPPED", "Check", "Verdict"]
+
+P = ParamSpec("P")
+
+PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+
+PARTS: dict[str, type] = {
+    "reading": ReadingTests,
+    "producing": ProducingTests,
+    "files": FileTests,
+    "writing": WritingTests,
+    "removing": RemovingTests,
+    "failing": FailingTests,
+    "unsteady": UnsteadyTests,
+}
+"""The parts of the suite, by the names that a person may say."""
+
+
+@frozen
+class Verdict:
+    """
+    How one test ended.
+
+    :ivar rule: what it tests, as a sentence.
+    :ivar outcome: ``PASSED``, ``FAILED`` or ``SKIPPED``.
+    :ivar reason: why it failed or was skipped.
+    """
+
+    part: str
+    test: str
+    rule: str
+    outcome: str
+    reason: str = ""
+
+
+class _StoreTests(BackendTests, TestCase):
+    """The suite against a store of which nothing is known but its backend."""
+
+    def __init__(self, name: str, make: Callable[[], IBackend]) -> None:
+        super().__init__(name)
+        self.keys: list[str] = []
+        self._make = make
+        self._undo: list[Callable[[], Any]] = []
+
+    def make_backend(self) -> IBackend:
+        return self._make()
+
+    def new_key(self) -> str:
+        key = super().new_key()
+        self.keys.append(key)
+        return key
+
+    def addCleanup(  # type: ignore[override]  # as trial's own is
+        self, f: Callable[P, object], *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        self._undo.append(partial(f, *args, **kwargs))
+
+    async def undo(self) -> None:
+        """What trial does behind a test."""
+        while self._undo:
+            await as_future(self._undo.pop())
+
+
+class Check:
+    """
+    Runs the suite against a store, with keys of its own, which it removes.
+
+    :ivar left: the keys that could not be removed, by now.
+    """
+
+    def __init__(self, make: Callable[[], IBackend], clock: IReactorTime) -> None:
+        """
+        :param make: makes the store's backend; it is called often.
+        :param clock: bounds how long a test takes.
+        """
+        self.left: list[str] = []
+        self._make = make
+        self._clock = clock
+
+    async def probe(self) -> None:
+        """
+        Keep an empty piece, and remove it.
+
+        :raises Exception: if that fails, as all tests would then.
+        """
+        case = _StoreTests("test_whole", self._make)
+        try:
+            await case.keep(await case.open_store(), b"")
+        finally:
+            await self._remove(case)
+
+    async def run(self, parts: Collection[str]) -> AsyncGenerator[Verdict, None]:
+        """Run these parts, in the order of the suite; close the generator."""
+        for part, name in self.tests(parts):
+            case = _StoreTests(name, self._make)
+            try:
+                verdict = await self._run(case, part, name)
+            finally:
+                await self._remove(case)
+            yield verdict
+
+    def tests(self, parts: Collection[str]) -> Iterator[tuple[str, str]]:
+        """The tests of these parts: part and name of each."""
+        for part, tests in PARTS.items():
+            if part in parts:
+                names = [name for name in vars(tests) if name.startswith("test_")]
+                yield from ((part, name) for name in names)
+
+    async def sweep(self) -> None:
+        """Try again to remove what could not be removed before."""
+        case = _StoreTests("test_whole", self._make)
+        case.keys, self.left = self.left, []
+        await self._remove(case)
+
+    async def _run(self, case: _StoreTests, part: str, name: str) -> Verdict:
+        test = getattr(case, name)
+        rule = " ".join((inspect.getdoc(test) or name).split())
+        running: Deferred[None] = Deferred.fromCoroutine(test())
+        try:
+            await running.addTimeout(case.timeout, self._clock)
+        except SkipTest as skip:
+            return Verdict(part, name, rule, SKIPPED, str(skip))
+        except CancelledError:
+            raise
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            if not isinstance(error, case.failureException):
+                reason = f"{type(error).__name__}: {error}"
+            return Verdict(part, name, rule, FAILED, reason)
+        return Verdict(part, name, rule, PASSED)
+
+    async def _remove(self, case: _StoreTests) -> None:
+        await case.undo()
+        for key in case.keys:
+            try:
+                await (await case.open_store()).remove(key)
+            except Exception:
+                self.left.append(key)
