@@ -55,6 +55,12 @@ class Twistd(ProcessProtocol):
         """Run ``twistd -n glancetx`` in the folder, with these arguments behind."""
         self._spawn("-n", "--pidfile=", "glancetx", *arguments)
 
+    def start_by(self, interpreter: str, *arguments: str) -> None:
+        """Run ``twistd -n glancetx`` by another Python, and what it has."""
+        script = "import sys; from twisted.scripts.twistd import run; sys.exit(run())"
+        command = [interpreter, "-P", "-c", script, "-n", "--pidfile=", "glancetx"]
+        self._run([*command, *arguments], "r")
+
     def start_daemon(self, *arguments: str) -> None:
         """
         Run ``twistd glancetx``, which puts itself into the background.
