@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import pickle
 import secrets
 import shutil
 import socket
@@ -212,21 +213,18 @@ class RealSwift:
     # What its daemons do sooner or later.
 
     def update(self) -> None:
-        """Tell containers of objects, and the account of containers, as yet untold."""
-        confs = [f"{name}.conf" for name in OBJECTS]
-        self._order("once", "swift.obj.updater", *confs)
-        self._order("once", "swift.container.updater", "container.conf")
+        """Tell containers of objects that they could not be told of."""
+        self._once("swift.obj.updater", *OBJECTS)
 
     def replicate(self) -> None:
         """Bring what was written, and removed, to the replicas that missed it."""
-        self._order("once", "swift.container.replicator", "container.conf")
-        confs = [f"{name}.conf" for name in OBJECTS]
-        self._order("once", "swift.obj.replicator", *confs)
+        self._once("swift.obj.replicator", *OBJECTS)
 
     def expire(self) -> None:
         """Remove objects whose time is over, from the listings, too."""
-        self.update()  # the account of the expirer's own work, too
-        self._order("once", "swift.obj.expirer", "expirer.conf")
+        self.update()
+        self._once("swift.container.updater", "container")  # for the expirer's own
+        self._once("swift.obj.expirer", "expirer")
 
     # What is in it.
 
@@ -239,12 +237,13 @@ class RealSwift:
         )
 
     def names(self, prefix: str = "") -> list[str]:
-        """``container/object`` of all objects, in containers with this prefix."""
-        return [
-            f"{container}/{name}"
-            for container in self.listing("", prefix)
-            for name in self.listing(container)
-        ]
+        """``container/object`` of what these files are, in containers so named."""
+        found = set()
+        for file in self.files():
+            metadata = os.getxattr(self._folder / file, "user.swift.metadata")
+            name = pickle.loads(metadata)[b"name"].decode("utf-8")
+            found.add(name.removeprefix(f"/{ACCOUNT}/"))
+        return sorted(name for name in found if name.startswith(prefix))
 
     def listing(self, container: str, prefix: str = "") -> list[str]:
         """The names in a container; of the containers, if its name is empty."""
@@ -288,6 +287,9 @@ class RealSwift:
         request = Request(self.auth_url, headers=headers)
         with direct.open(request, timeout=SECONDS) as response:
             return str(response.headers["X-Auth-Token"])
+
+    def _once(self, module: str, *names: str) -> None:
+        self._order("once", module, *(f"{name}.conf" for name in names))
 
     def _order(self, verb: str, *names: str) -> None:
         number = next(self._numbers)
