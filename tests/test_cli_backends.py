@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
@@ -23,6 +25,7 @@ from glancetx.testing import BackendTests
 from glancetx.testing.checking import PARTS
 
 from .commands import Outcome, run_command
+from .servers import reactor
 
 
 @implementer(IBackendFactory)
@@ -197,6 +200,17 @@ class CheckTests(KitCase):
         self.assertIn("test_remove_twice failed\n  rule: Removing again is no", text)
         self.assertIn("StoreUnavailable: store tape is not available", text)
         self.assertIn("could not be removed: the piece ", text)
+
+    async def test_interrupted(self) -> None:
+        """
+        Who interrupts it finds nothing left in the store.
+        """
+        running = Deferred.fromCoroutine(self.check("main", "--part", "writing"))
+        while not self.files():
+            await deferLater(reactor, 0.001)
+        running.cancel()
+        await self.assertFailure(running, CancelledError)
+        self.assertEqual(self.files(), [])
 
     async def test_read_only(self) -> None:
         """

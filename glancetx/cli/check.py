@@ -99,12 +99,14 @@ async def _run(
     verdicts: list[Verdict] = []
     count = len(list(check.tests(parts)))
     bar = session.console.bar(f"check {table.name}", count, unit="test")
-    with bar, _quiet():
-        async with aclosing(check.run(parts)) as running:
-            async for verdict in running:
-                verdicts.append(verdict)
-                bar.update()
-    await check.sweep()
+    try:
+        with bar, _quiet():
+            async with aclosing(check.run(parts)) as running:
+                async for verdict in running:
+                    verdicts.append(verdict)
+                    bar.update()
+    finally:
+        await check.sweep()
     session.console.result(
         _as_json(table, check, verdicts), _as_text(table, check, verdicts)
     )

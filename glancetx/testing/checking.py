@@ -14,6 +14,7 @@ from typing import Any, ParamSpec
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
 from txaio.tx import as_future
 
@@ -33,6 +34,9 @@ from .conformance import (
 __all__ = ["FAILED", "PARTS", "PASSED", "SKIPPED", "Check", "Verdict"]
 
 P = ParamSpec("P")
+
+PATIENCE = 0.5
+"""Seconds that a writer may take to end which nobody waits for."""
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
@@ -108,6 +112,7 @@ class Check:
         self.left: list[str] = []
         self._make = make
         self._clock = clock
+        self._doubtful: list[str] = []
 
     async def probe(self) -> None:
         """
@@ -125,10 +130,14 @@ class Check:
         """Run these parts, in the order of the suite; close the generator."""
         for part, name in self.tests(parts):
             case = _StoreTests(name, self._make)
+            passed = False
             try:
                 verdict = await self._run(case, part, name)
+                passed = verdict.outcome != FAILED
             finally:
                 await self._remove(case)
+                if not passed:
+                    self._doubtful += case.keys
             yield verdict
 
     def tests(self, parts: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -139,9 +148,16 @@ class Check:
                 yield from ((part, name) for name in names)
 
     async def sweep(self) -> None:
-        """Try again to remove what could not be removed before."""
+        """
+        Remove again what could not be removed before, or may have come since.
+
+        A test that failed, or was interrupted, may have left a writer at work.
+        """
+        if self._doubtful:
+            await deferLater(self._clock, PATIENCE)
         case = _StoreTests("test_whole", self._make)
-        case.keys, self.left = self.left, []
+        case.keys = list(dict.fromkeys([*self.left, *self._doubtful]))
+        self.left, self._doubtful = [], []
         await self._remove(case)
 
     async def _run(self, case: _StoreTests, part: str, name: str) -> Verdict:
