@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
-from glancetx.errors import PieceTruncated
+from glancetx.errors import PieceTruncated, StoreUnavailable
 from tests.servers import RunningServer
 from tests.wire import MIB, Client, get
 
@@ -72,7 +72,7 @@ class FaultCase(SwiftServerCase):
         """
         upload = Upload(self.server.port, DATA)
         upload.bring(SIZE // 3)
-        self.until(lambda: self.names() != [])
+        self.until(lambda: len(self.names()) == SIZE // 3 // self.segment_size)
         fault()
         answer = upload.finish()
         self.assertIn(answer.code, codes, answer.body)
@@ -203,16 +203,21 @@ class WritingTests(FaultCase):
             self.swift.start_object(1, 2, 3)
 
         await self.story(story)
+        self.flushLoggedErrors(StoreUnavailable)  # it may not be removed as yet
         await self.next_start()
 
     async def next_start(self) -> None:
         """A server begins where another ended, and everything is in order."""
         await self._stop(self.server)
         self.server = await self.serve(folder=self.server.folder)
-        await self.story(self.assert_empty)
-        await self.story(lambda: self.write(nothing, 201) and None)
-        await self.story(self.read)
-        await self.story(self.remove)
+
+        def story() -> None:
+            self.assert_empty()
+            self.write(nothing, 201)
+            self.read()
+            self.remove()
+
+        await self.story(story)
 
     async def test_proxy_killed(self) -> None:
         """
@@ -337,11 +342,10 @@ class RemovingTests(FaultCase):
         await self.start_with_image()
 
         def story() -> None:
-            for number in (1, 2, 3, 4):
-                self.swift.kill_object(number)
-                if number == 1:
-                    self.assertEqual(self.ask(b"DELETE"), 204)
-                self.swift.start_object(number)
+            self.swift.kill_object(1)
+            self.assertEqual(self.ask(b"DELETE"), 204)
+            self.swift.start_object(1)
+            self.assertNotEqual(self.names(), [])
             self.assertEqual(self.ask(b"GET"), 404)
             self.assert_empty()
 
