@@ -117,7 +117,7 @@ class _Reading:
         :raises PieceTruncated: if it is shorter.
         """
         answer = await self._piece.calls.request(
-            b"HEAD", self._piece.path, expect=(OK, MISSING)
+            b"HEAD", self._piece.path, expect=(OK, MISSING), newest=True
         )
         if answer.code == MISSING:
             raise NoSuchPiece(self._piece.key)
@@ -141,6 +141,7 @@ class _Reading:
             piece.path,
             headers=headers,
             expect=(OK, PARTIAL, MISSING, CONFLICT, CHANGED, BEYOND),
+            newest=self._etag is None,  # a replica may not know that it was removed
             proxy_after=self._proxy,
         )
         self._proxy = answer.proxy
