@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, FirstError, ensureDeferred
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
@@ -123,6 +123,16 @@ class Stubborn(CloudBackend):
         def ask(self, function: Callable[..., T], *args: Any) -> T:
             return function(self.token(), *args)
 
+    class Piece(CloudPiece):
+        """Asks for each part when it is wanted."""
+
+        async def _chunks(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+            for begin in range(start, stop, 65536):
+                async for one in super()._chunks(begin, min(begin + 65536, stop)):
+                    yield one
+
+    piece_kind = Piece
+
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self.account = self.Account(cloud)
@@ -195,6 +205,32 @@ class Remembering(MemoryBackend):
         super().remove(key)
 
 
+class Impatient(Remembering):
+    """Keeps for its readers what it removes, until the first has all of it."""
+
+    class Piece(Remembering.Piece):
+        def produce(self, consumer: IConsumer, start: int, stop: int) -> Deferred[None]:
+            done = super().produce(consumer, start, stop)
+            return done.addCallback(lambda _: self.backend.removed.pop(self._key, None))
+
+
+class Flapping(MemoryBackend):
+    """Shows now and then what it removed, as a cluster with an old copy does."""
+
+    class Piece(MemoryPiece):
+        async def _chunks(self, start: int, stop: int) -> AsyncGenerator[bytes, None]:
+            looks = vars(self._shelf).setdefault("looks", {})
+            looks[self._key] = looks.get(self._key, 0) + 1
+            if looks[self._key] % 4 == 0 and self._shelf.find(self._key) is None:
+                yield bytes(stop - start)
+                return
+            async for one in super()._chunks(start, stop):
+                yield one
+
+    def piece(self, key: str, size: int) -> MemoryPiece:
+        return self.Piece(self._shelf, key, size)
+
+
 class Waiting(MemoryBackend):
     """Removes when the last reader has everything, and so never if one leaves."""
 
@@ -240,6 +276,7 @@ class PlantedTests(TestCase):
         """
         await self.check(Believing, "test_ghost")
         await self.check(Counting, "test_ghost_is_removed_again", error=GlancetxError)
+        await self.check(Flapping, "test_removed_however_often_it_is_asked_for")
 
     async def test_lists(self) -> None:
         """
@@ -262,6 +299,8 @@ class PlantedTests(TestCase):
         for what in ("a_read", "a_removal", "an_abort", "a_create"):
             name = f"test_expired_before_{what}"
             await self.check(Stubborn, name, error=StoreUnavailable)
+        name = "test_expired_during_a_read"
+        await self.check(Stubborn, name, error=StoreUnavailable)
         await self.check(Losing, "test_expired_between_writes", error=PieceTruncated)
 
     async def test_half_removals(self) -> None:
@@ -277,6 +316,8 @@ class PlantedTests(TestCase):
         """
         name = "test_remove_by_another_during_a_read"
         await self.check(Remembering, name, error=NoSuchPiece)
+        name = "test_remove_during_many_reads"
+        await self.check(Impatient, name, error=FirstError)
         await self.check(Waiting, "test_reader_leaves_after_the_removal")
 
     async def test_holes(self) -> None:
