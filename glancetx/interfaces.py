@@ -149,8 +149,12 @@ class IBackend(Interface):
         """
         Remove what lies under a key: a piece, and what a killed writer left of one.
 
-        Idempotent: a key that was never written is no error. A reader that has
-        begun goes on to the end.
+        Idempotent: a key that was never written is no error. If it does not fail,
+        nothing is left, whatever lists of the storage say. If it fails it can be
+        repeated, by another process too; meanwhile a reader gets all or an error.
+
+        A reader that has begun goes on to the end, in other processes too; it is not
+        waited for.
         """
 
 
