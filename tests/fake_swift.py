@@ -21,7 +21,7 @@ from twisted.internet.interfaces import IAddress, IPullProducer
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
-from twisted.web.http import (  # type: ignore[attr-defined]
+from twisted.web.http import (
     RESPONSES,
     _ChunkedTransferDecoder,
     _IdentityTransferDecoder,

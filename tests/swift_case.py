@@ -23,7 +23,7 @@ from glancetx.testing import threaded_tools
 
 from .fake_swift import FakeSwift
 
-__all__ = ["KEY", "MIB", "SwiftCase", "hurry"]
+__all__ = ["KEY", "MIB", "StoreCase", "SwiftCase", "hurry"]
 
 KEY = "ab" + "0" * 30
 MIB = 1024 * 1024
@@ -36,12 +36,11 @@ def hurry(case: TestCase) -> None:
     case.patch(writing, "MANIFEST_PAUSE", 0.001)
 
 
-class SwiftCase(TestCase):
-    """A store with segments of 1 MiB, in a cluster of two proxies."""
+class StoreCase(TestCase):
+    """A store in some Swift, with segments of 1 MiB."""
 
     def setUp(self) -> None:
         hurry(self)
-        self.swift = FakeSwift(2).start(self)
         self.outbound = Outbound(reactor, Limits())
         self.addCleanup(self.outbound.stop)
         self.agent = self.outbound.agent(Peer("swift"))
@@ -53,10 +52,10 @@ class SwiftCase(TestCase):
         given = {
             **{option.name: option.default for option in OPTIONS},
             "auth": "v1",
-            "auth_url": self.swift.auth_url,
+            "auth_url": self.auth_url(),
             "user": "test:tester",
             "key": "testing",
-            "proxies": self.swift.urls,
+            "proxies": self.proxies(),
             "segment_size": MIB,
             **more,
         }
@@ -66,6 +65,33 @@ class SwiftCase(TestCase):
         backend = SwiftBackend(door, settings, self.tools)
         self.backends.append(backend)
         return backend
+
+    def auth_url(self) -> str:
+        """Where tokens are had."""
+        raise NotImplementedError
+
+    def proxies(self) -> list[str]:
+        """The URLs of the proxies."""
+        raise NotImplementedError
+
+    async def settled(self) -> None:
+        """Wait for what backends do in the background."""
+        for backend in self.backends:
+            await backend.settled()
+
+
+class SwiftCase(StoreCase):
+    """A store in a fake cluster of two proxies."""
+
+    def setUp(self) -> None:
+        self.swift = FakeSwift(2).start(self)
+        super().setUp()
+
+    def auth_url(self) -> str:
+        return self.swift.auth_url
+
+    def proxies(self) -> list[str]:
+        return self.swift.urls
 
     def left(self) -> list[str]:
         """

@@ -23,8 +23,7 @@ class SwiftTests(BackendTests, SwiftCase):
         return self.new_backend()
 
     async def leftovers(self) -> list[str]:
-        for backend in self.backends:
-            await backend.settled()
+        await self.settled()
         return self.left()
 
     def kill(self, writer: Any) -> None:
