@@ -161,6 +161,7 @@ class CheckTests(KitCase):
         names = [one["test"] for one in report["tests"]]
         known = [name for name in dir(BackendTests) if name.startswith("test_")]
         self.assertEqual(sorted(names), sorted(known))
+        self.assertTrue(all(0 <= one["seconds"] < 60 for one in report["tests"]))
         self.assertEqual(self.files(), [])
 
     async def test_text(self) -> None:

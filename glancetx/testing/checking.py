@@ -60,6 +60,7 @@ class Verdict:
     :ivar rule: what it tests, as a sentence.
     :ivar outcome: ``PASSED``, ``FAILED`` or ``SKIPPED``.
     :ivar reason: why it failed or was skipped.
+    :ivar seconds: how long it took.
     """
 
     part: str
@@ -67,6 +68,7 @@ class Verdict:
     rule: str
     outcome: str
     reason: str = ""
+    seconds: float = 0
 
 
 class _StoreTests(BackendTests, TestCase):
@@ -164,18 +166,19 @@ class Check:
         test = getattr(case, name)
         rule = " ".join((inspect.getdoc(test) or name).split())
         running: Deferred[None] = Deferred.fromCoroutine(test())
+        outcome, reason, begun = PASSED, "", self._clock.seconds()
         try:
             await running.addTimeout(case.timeout, self._clock)
         except SkipTest as skip:
-            return Verdict(part, name, rule, SKIPPED, str(skip))
+            outcome, reason = SKIPPED, str(skip)
         except CancelledError:
             raise
         except Exception as error:
-            reason = str(error) or type(error).__name__
+            outcome, reason = FAILED, str(error)
             if not isinstance(error, case.failureException):
                 reason = f"{type(error).__name__}: {error}"
-            return Verdict(part, name, rule, FAILED, reason)
-        return Verdict(part, name, rule, PASSED)
+        seconds = round(self._clock.seconds() - begun, 3)
+        return Verdict(part, name, rule, outcome, reason, seconds)
 
     async def _remove(self, case: _StoreTests) -> None:
         await case.undo()
