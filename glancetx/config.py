@@ -103,18 +103,22 @@ class Config:
 
     :ivar source: the file as it was named, for messages.
     :ivar folder: the absolute folder that relative paths are relative to.
+    :ivar catalogue_locks: the absolute folder for the lock files of processes;
+        ``None`` for one beside the catalogue's file.
     """
 
     source: str
     folder: str
     server: ServerConfig
-    catalogue_url: str
+    catalogue_url: str = field(repr=False)  # it may have a password
     stores: tuple[StoreConfig, ...]
     origins: tuple[OriginConfig, ...] = ()
     identity: IdentityConfig = IdentityConfig()
     limits: Limits = Limits()
+    catalogue_locks: str | None = None
 
 
+_CATALOGUE = "sqlite:///glancetx-data/catalogue.sqlite"
 TABLES: Mapping[str, tuple[Key, ...]] = {
     "server": (
         Key("listen", list, ["tcp:9292:interface=127.0.0.1"]),
@@ -125,7 +129,11 @@ TABLES: Mapping[str, tuple[Key, ...]] = {
         Key("os_hash_algo", str, "sha256", choices=("sha256", "sha512")),
         Key("access_log", str),
     ),
-    "catalogue": (Key("url", str, "sqlite:///glancetx-data/catalogue.sqlite"),),
+    "catalogue": (
+        Key("url", str, _CATALOGUE),
+        Key("url_file", str),
+        Key("locks", str),
+    ),
     "stores": (Key("backend", str, required=True), Key("default", bool)),
     "identity": IDENTITY_KEYS,
     "origins": (
@@ -147,6 +155,8 @@ _DEFAULTS = {
     "stores": {"main": {"backend": "filesystem", "path": "glancetx-data/pieces"}}
 }
 _SQLITE = "sqlite:///"
+_POSTGRESQL = ("postgresql://", "postgresql+psycopg://")
+_LOCKS = "glancetx-data/processes"
 
 
 def load(path: str | None) -> Config:
@@ -202,16 +212,18 @@ class _Reader(Checker):
             name: self.table(name, values.get(name, {}), TABLES[name])
             for name in ("server", "catalogue", "identity", "limits")
         }
+        url = self.catalogue(single["catalogue"])
         identity = read_identity(self, single["identity"], self.folder)
         config = Config(
             source=self.source,
             folder=self.folder,
             server=self.server(single["server"], identity.kind),
-            catalogue_url=self.catalogue(single["catalogue"]["url"]),
+            catalogue_url=url,
             stores=self.stores(values.get("stores", {})),
             origins=self.origins(values.get("origins", [])),
             identity=identity,
             limits=self.limits(single["limits"]),
+            catalogue_locks=self.locks(single["catalogue"]["locks"], url),
         )
         self.distinct(config)
         self.keystones(config)
@@ -249,18 +261,42 @@ class _Reader(Checker):
         except ValueError as error:
             self.fail("server.listen", f"{shown(text)}: {error}")
 
-    def catalogue(self, url: str) -> str:
+    def catalogue(self, values: Mapping[str, Any]) -> str:
+        url: str = values["url"]
+        path = values["url_file"]
+        if path is not None:
+            if url != _CATALOGUE:
+                self.fail("catalogue.url_file", "cannot be given beside url")
+            url = self.secret("catalogue.url_file", path)
+        if url.startswith(_POSTGRESQL):
+            return url
+        return self.sqlite(url)
+
+    def sqlite(self, url: str) -> str:
         path = url.removeprefix(_SQLITE)
         if path == url or path in ("", ":memory:"):
             self.fail(
                 "catalogue.url",
-                "must be sqlite:/// and the path of a file; "
-                "other databases are not supported yet",
+                "must be sqlite:/// and the path of a file, or "
+                "postgresql://USER@HOST/DATABASE",
             )
         path = os.path.join(self.folder, path)
         if not {"?", "#"}.isdisjoint(path):
             self.fail("catalogue.url", f"{path}: ? and # cannot be in the path")
         return _SQLITE + path
+
+    def locks(self, path: str | None, url: str) -> str | None:
+        """Beside a file there is a place for them; else they are with the data."""
+        if path is None and not url.startswith(_SQLITE):
+            path = _LOCKS
+        return self.path(path)
+
+    def secret(self, key: str, path: str) -> str:
+        path = os.path.join(self.folder, path)
+        try:
+            return read_secret(path)
+        except ValueError as error:
+            self.fail(key, f"{path}: {error}")
 
     def stores(self, values: Any) -> tuple[StoreConfig, ...]:
         if not isinstance(values, dict) or not values:

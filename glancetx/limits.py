@@ -90,6 +90,12 @@ class Limits:
     digest_threads: int = _limit(
         0, "threads", "that make digests; 0 is one a core, at least 2", least=0
     )
+    catalogue_connections: int = _limit(
+        4, "connections", "to the catalogue's database; one of them writes", least=2
+    )
+    catalogue_seconds: int = _limit(
+        10, "seconds", "until the catalogue's database must have answered"
+    )
     image_members: int = _limit(128, "projects", "that one image is shared with")
     image_tags: int = _limit(128, "tags", "of one image")
     image_properties: int = _limit(128, "properties", "of one image")

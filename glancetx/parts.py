@@ -46,7 +46,14 @@ from .web.app import make_routes
 from .web.routes import Routes
 from .web.site import Site
 
-__all__ = ["Parts", "compose", "compose_stores", "digest_threads", "store_tools"]
+__all__ = [
+    "Parts",
+    "compose",
+    "compose_catalogue",
+    "compose_stores",
+    "digest_threads",
+    "store_tools",
+]
 
 _LEAST_DIGEST_THREADS = 2
 
@@ -97,8 +104,7 @@ def compose(config: Config, reactor: Any) -> Parts:
         metrics.parent,
         identity.own_token,
     )
-    catalogue = Catalogue(config.catalogue_url, reactor)
-    presence = Presence(catalogue, lock_folder(catalogue.url), reactor)
+    catalogue, presence = compose_catalogue(config, reactor)
     stores = compose_stores(config, reactor, files, outbound)
     uploads = Uploads(
         digests, config.server.os_hash_algo, config.server.md5, limits.inspect_bytes
@@ -167,6 +173,23 @@ def compose(config: Config, reactor: Any) -> Parts:
         metrics=metrics,
         site=site,
     )
+
+
+def compose_catalogue(config: Config, reactor: Any) -> tuple[Catalogue, Presence]:
+    """
+    The catalogue, and this process as one of those that use it.
+
+    :raises ConfigError: if its URL cannot be used.
+    """
+    limits = config.limits
+    catalogue = Catalogue(
+        config.catalogue_url,
+        reactor,
+        busy_seconds=limits.catalogue_seconds,
+        connections=limits.catalogue_connections,
+    )
+    folder = config.catalogue_locks or lock_folder(config.catalogue_url)
+    return catalogue, Presence(catalogue, folder, reactor)
 
 
 def make_identity(config: Config, outbound: Outbound, reactor: Any) -> IIdentity:

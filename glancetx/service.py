@@ -152,7 +152,10 @@ class Server(MultiService):
         stack.push_async_callback(parts.presence.stop)
         await parts.presence.start()
         stack.push_async_callback(parts.outbound.stop)
-        await self._scrub(parts)
+        if await self._scrub(parts, patient=False):
+            watching = Deferred.fromCoroutine(self._scrub(parts, patient=True))
+            watching.addErrback(self._not_scrubbed)
+            stack.callback(watching.cancel)
         stack.push_async_callback(parts.holding.stop)
         parts.holding.start()
         stack.push_async_callback(parts.images.settled)
@@ -175,15 +178,24 @@ class Server(MultiService):
         scheme = parse_endpoint(description).scheme
         self.log.info("listening at {url}", url=_where(scheme, port.getHost()))
 
-    async def _scrub(self, parts: Parts) -> None:
-        """Remove what dead processes left; what cannot be removed stops no start."""
-        found = await scrub(parts.catalogue, parts.stores, parts.presence)
+    async def _scrub(self, parts: Parts, patient: bool) -> bool:
+        """
+        Remove what dead processes left; what cannot be removed stops no start.
+
+        :returns: whether there is more, for one who is patient.
+        """
+        found = await scrub(parts.catalogue, parts.stores, parts.presence, patient)
         if found.removed or found.failed:
             self.log.info(
                 "scrub: {removed} leftovers removed, {failed} could not be",
                 removed=len(found.removed),
                 failed=len(found.failed),
             )
+        return bool(found.doubted)
+
+    def _not_scrubbed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self.log.failure("scrub: the next start will do it", failure)
 
     async def _drain(self, parts: Parts) -> None:
         """Let transfers end; the time limit, or another signal, cuts the rest."""

@@ -46,7 +46,7 @@ class UpgradeTests(SynchronousTestCase):
     def go(self, verb: str, revision: str) -> None:
         """Let Alembic go to a revision."""
         config = db._config()
-        with db._connected(self.url, True) as connection:
+        with db.connected(self.url, True) as connection:
             config.attributes["connection"] = connection
             getattr(command, verb)(config, revision)
 

@@ -309,7 +309,7 @@ class DeleteTests(ServerCase):
 
 
 class UpkeepTests(ServerCase):
-    """``glancetx scrub`` and ``glancetx db``"""
+    """``glancetx scrub``"""
 
     def configure(self) -> str:
         """A configuration with a catalogue that is not there yet."""
@@ -323,21 +323,6 @@ class UpkeepTests(ServerCase):
         umask = os.umask(0o077)
         self.addCleanup(os.umask, umask)
         return str(file)
-
-    async def test_db(self) -> None:
-        """
-        A catalogue is made, looked at and checked.
-        """
-        at = ("--config", self.configure(), "--json")
-        self.assertIsNone((await run_command("db", "current", *at)).json["revision"])
-        missing = await run_command("db", "check", *at)
-        self.assertEqual(missing.code, 1)
-        self.assertIn("glancetx db upgrade", missing.err)
-        made = (await run_command("db", "upgrade", *at)).json
-        self.assertTrue(made["catalogue"].endswith("/catalogue.sqlite"))
-        for word in ("current", "check", "upgrade"):
-            done = await run_command("db", word, *at)
-            self.assertEqual((done.code, done.json), (0, made), word)
 
     async def test_scrub(self) -> None:
         """

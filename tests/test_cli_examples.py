@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 from twisted.trial.unittest import SkipTest
 
+from glancetx.catalogue.db import upgrade
 from glancetx.cli.main import command
 from glancetx.identity.keyfile import add_key
 from glancetx.identity.tokenfile import add_token
@@ -69,6 +70,7 @@ class ExampleTests(ServerCase):
             f'[stores.main]\nbackend = "filesystem"\n'
             f'path = "{self.zone.folder}/pieces"\n'
         )
+        upgrade("sqlite:///glancetx-data/catalogue.sqlite")
         add_key("keys.toml")
         self.add_token()
         environment = {**os.environ, "GLANCETX_SERVER": self.zone.url}
@@ -115,6 +117,8 @@ class ExampleTests(ServerCase):
             line = line.replace("ID ID", f"{snapshot} {(await self.pair())[1]}")
         if "--parent ID" in line:
             line = line.replace("--parent ID", f"--parent {snapshot}")
+        # whatever PostgreSQL there may be: a file does as well
+        line = line.replace("@postgresql-url", f"sqlite:///copy-{snapshot}")
         if "TOKEN_ID" in line:
             line = line.replace("TOKEN_ID", self.add_token())
         line = re.sub(r"\bID\b", snapshot, line)

@@ -249,14 +249,47 @@ class CatalogueTests(LoadCase):
 
     def test_refused(self) -> None:
         """
-        Nothing but a SQLite file is a catalogue yet, and that is said.
+        Nothing but a SQLite file or a PostgreSQL is a catalogue, and that is said.
         """
-        for url in ("postgresql://db/x", "sqlite://", "sqlite:///:memory:", "x.sqlite"):
+        for url in ("mysql://db/x", "sqlite://", "sqlite:///:memory:", "x.sqlite"):
             self.assert_wrong(
                 f'catalogue.url = "{url}"',
-                "catalogue.url: must be sqlite:/// and the path of a file; "
-                "other databases are not supported yet",
+                "catalogue.url: must be sqlite:/// and the path of a file, or "
+                "postgresql://USER@HOST/DATABASE",
             )
+
+    def test_postgresql(self) -> None:
+        """
+        A PostgreSQL is taken as it stands; locks lie with the data, or where one says.
+        """
+        for url in ("postgresql://me@db/x?sslmode=require", "postgresql+psycopg:///x"):
+            config = self.load(f'catalogue.url = "{url}"')
+            self.assertEqual(config.catalogue_url, url)
+            locks = f"{self.folder}/glancetx-data/processes"
+            self.assertEqual(config.catalogue_locks, locks)
+        config = self.load('catalogue = {url = "postgresql:///x", locks = "/run/g"}')
+        self.assertEqual(config.catalogue_locks, "/run/g")
+
+    def test_url_file(self) -> None:
+        """
+        The URL may lie in a file that nobody else can read, and is not shown.
+        """
+        path = Path(self.folder, "url")
+        path.write_text("postgresql://me:opensesame@db/x\n", encoding="ascii")
+        path.chmod(0o644)
+        self.assert_wrong(
+            'catalogue.url_file = "url"',
+            f"catalogue.url_file: {path}: has mode 0644, so that others may use what "
+            f"it holds; chmod 600 {path}",
+        )
+        path.chmod(0o600)
+        config = self.load('catalogue.url_file = "url"')
+        self.assertEqual(config.catalogue_url, "postgresql://me:opensesame@db/x")
+        self.assertNotIn("opensesame", repr(config))
+        self.assert_wrong(
+            'catalogue = {url = "postgresql:///x", url_file = "url"}',
+            "catalogue.url_file: cannot be given beside url",
+        )
 
     def test_query(self) -> None:
         """

@@ -78,7 +78,10 @@ class ScrubTestCase(CatalogueTestCase):
         self.bytes = Bytes()
         self.stores = cast(Stores, self.bytes)
         folder = lock_folder(self.url)
-        self.presence = Presence(self.catalogue, folder, Clock(), lambda: self.now)
+        self.clock = Clock()
+        self.presence = Presence(
+            self.catalogue, folder, self.clock, lambda: self.now, watch_seconds=0
+        )
         await self.presence.start()
         self.addCleanup(lambda: Deferred.fromCoroutine(self.presence.stop()))
 
@@ -462,7 +465,9 @@ class NeighbourTests(ScrubTestCase):
         _, _, location = await self.upload()
         await victim.kill()
         folder = lock_folder(self.url)
-        visitor = Presence(self.catalogue, folder, Clock(), lambda: self.now)
+        visitor = Presence(
+            self.catalogue, folder, Clock(), lambda: self.now, watch_seconds=0
+        )
         done = await scrub(self.catalogue, self.stores, visitor)
         self.assertEqual((done.removed, done.kept), ([gone], [location]))
         self.assertFalse((Path(folder) / f"{visitor.process_id}.lock").exists())

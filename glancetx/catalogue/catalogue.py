@@ -19,7 +19,7 @@ from glancetx.times import utcnow
 from . import holds, images, intents, leases, members, processes
 from .calls import Calls, Threads, read, write
 from .db import upgrade
-from .engines import BUSY_SECONDS, make_engine
+from .engines import BUSY_SECONDS, make_engine, shown
 from .holds import Hold
 from .intents import Intent
 from .listing import list_images
@@ -42,11 +42,14 @@ class Catalogue:
     :class:`~glancetx.errors.CatalogueUnavailable` while the database is in trouble
     (locked for too long, full, broken, away).
 
-    :param url: e.g. ``sqlite:////var/lib/glancetx/catalogue.sqlite``.
+    :param url: e.g. ``sqlite:////var/lib/glancetx/catalogue.sqlite``, or
+        ``postgresql://glancetx:secret@db.example.com/glancetx``.
     :param reactor: provides ``IReactorTime`` and ``IReactorFromThreads``.
     :param busy_seconds: how long a call waits while another process writes, and for
         any answer of a database that is a server.
     :param connections: how many there are at most: one writes, the others read.
+    :ivar place: its URL as it may be shown: without a password.
+    :raises ConfigError: if the URL cannot be used.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Catalogue:
         connections: int = CONNECTIONS,
     ) -> None:
         self.url = url
+        self.place = shown(url)
         self._reactor = reactor
         self._now = now
         self._busy_seconds = busy_seconds

@@ -12,21 +12,32 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Index
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import SchemaItem
 
 from glancetx.errors import CatalogueUnavailable
 
 from .engines import BUSY_SECONDS, as_fact, exists, find_damage, make_engine, turn
 from .schema import metadata
 
-__all__ = ["check", "current", "upgrade"]
+__all__ = [
+    "check",
+    "connected",
+    "current",
+    "differences",
+    "newest",
+    "ready",
+    "revision_of",
+    "upgrade",
+]
 
 #: Alembic keeps what it works on in module variables.
 _one_at_a_time = threading.Lock()
@@ -44,11 +55,8 @@ def upgrade(url: str, busy_seconds: float = BUSY_SECONDS) -> str:
     :raises CatalogueUnavailable: if the database is newer than the code, or in trouble.
     :raises ConfigError: if the URL cannot be used.
     """
-    with _facts(), _one_at_a_time, turn(url):
-        with _connected(url, True, busy_seconds, alone=True) as connection:
-            if _revision(connection) != _newest():
-                _migrate(connection)
-            return _newest()
+    with ready(url, busy_seconds):
+        return newest()
 
 
 def current(url: str) -> str | None:
@@ -60,8 +68,8 @@ def current(url: str) -> str | None:
     """
     if not exists(url):
         return None
-    with _facts(), _connected(url, False) as connection:
-        return _revision(connection)
+    with connected(url, False) as connection:
+        return revision_of(connection)
 
 
 def check(url: str) -> None:
@@ -72,19 +80,58 @@ def check(url: str) -> None:
     :raises ConfigError: if the URL cannot be used.
     """
     revision = current(url)
-    if revision != _newest():
+    if revision != newest():
         problem = f"is at revision {revision}" if revision else "does not exist yet"
         raise CatalogueUnavailable(
-            f"the database {problem}, this version needs {_newest()}; "
+            f"the database {problem}, this version needs {newest()}; "
             "run `glancetx db upgrade` or start the server"
         )
-    with _facts(), _connected(url, False) as connection:
+    with connected(url, False) as connection:
         if damage := find_damage(connection):
             raise CatalogueUnavailable(f"the database is damaged: {damage}")
-        if compare_metadata(MigrationContext.configure(connection), metadata):
+        if differences(connection):
             raise CatalogueUnavailable(
                 "the tables of the database were changed by another program"
             )
+
+
+def differences(connection: Connection) -> list[Any]:
+    """What of the tables is other than this code needs, as Alembic tells it."""
+    options = {"include_object": _may_differ}
+    context = MigrationContext.configure(connection, opts=options)
+    return list(compare_metadata(context, metadata))
+
+
+def _may_differ(
+    thing: SchemaItem,
+    name: str | None,
+    kind: str,
+    reflected: bool,
+    other: SchemaItem | None,
+) -> bool:
+    """
+    Indexes are compared by the names of their columns. Alembic would also compare their
+    order, but understands only what it has read of that.
+    """
+    if isinstance(thing, Index) and isinstance(other, Index):
+        return [*thing.columns.keys()] != [*other.columns.keys()]
+    return True
+
+
+@contextmanager
+def ready(url: str, busy_seconds: float = BUSY_SECONDS) -> Iterator[Connection]:
+    """
+    A connection to a database that was upgraded in the same transaction, which is
+    committed if all goes well; others who would upgrade it wait.
+
+    :raises CatalogueUnavailable: if it is newer than the code, or in trouble.
+    :raises ConfigError: if the URL cannot be used.
+    """
+    with _facts(), _one_at_a_time, turn(url):
+        with connected(url, True, busy_seconds, alone=True) as connection:
+            if revision_of(connection) != newest():
+                _migrate(connection)
+            yield connection
 
 
 @contextmanager
@@ -103,13 +150,18 @@ def _facts() -> Iterator[None]:
 
 
 @contextmanager
-def _connected(
+def connected(
     url: str, writes: bool, busy_seconds: float = BUSY_SECONDS, alone: bool = False
 ) -> Iterator[Connection]:
-    """A connection in one transaction, which is committed if all goes well."""
+    """
+    A connection in one transaction, which is committed if all goes well.
+
+    :raises CatalogueUnavailable: if the database is in trouble.
+    :raises ConfigError: if the URL cannot be used.
+    """
     engine = make_engine(url, writes=writes, alone=alone, busy_seconds=busy_seconds)
     try:
-        with engine.begin() as connection:
+        with _facts(), engine.begin() as connection:
             yield connection
     finally:
         engine.dispose()
@@ -122,13 +174,19 @@ def _config() -> Config:
     return config
 
 
-def _newest() -> str:
+def newest() -> str:
+    """The revision that this version of the code needs."""
     newest = ScriptDirectory.from_config(_config()).get_current_head()
     assert newest is not None
     return newest
 
 
-def _revision(connection: Connection) -> str | None:
+def revision_of(connection: Connection) -> str | None:
+    """
+    The revision of a database, ``None`` if it has no tables yet.
+
+    :raises CatalogueUnavailable: if a newer version of the code made it.
+    """
     revision = MigrationContext.configure(connection).get_current_revision()
     scripts = ScriptDirectory.from_config(_config())
     known = {script.revision for script in scripts.walk_revisions()}

@@ -31,6 +31,7 @@ __all__ = [
     "exists",
     "find_damage",
     "make_engine",
+    "settle",
     "shown",
     "sqlite_file",
     "turn",
@@ -58,6 +59,8 @@ class Kind(Protocol):
     ) -> Engine: ...
 
     def find_damage(self, connection: Connection) -> str | None: ...
+
+    def settle(self, connection: Connection) -> None: ...
 
 
 _KINDS: dict[str, Kind] = {"sqlite": sqlite, "postgresql": postgresql}
@@ -158,6 +161,11 @@ def make_engine(
 def find_damage(connection: Connection) -> str | None:
     """What is wrong with the database itself, or ``None``; reads all of it."""
     return _KINDS[connection.dialect.name].find_damage(connection)
+
+
+def settle(connection: Connection) -> None:
+    """After many rows came: let the database see what it has."""
+    _KINDS[connection.dialect.name].settle(connection)
 
 
 def as_fact(error: Exception) -> Exception:

@@ -45,6 +45,7 @@ __all__ = [
     "hang_up",
     "is_conflict",
     "make_engine",
+    "settle",
     "turn",
 ]
 
@@ -58,6 +59,12 @@ GRACE_SECONDS = 2.0
 #: SQLSTATE of what is to be made again: PostgreSQL's manual, "Serialization Failure
 #: Handling".
 _CONFLICTS = ("40001", "40P01")
+_MISTAKES = (
+    exc.DataError,
+    exc.IntegrityError,
+    exc.NotSupportedError,
+    exc.ProgrammingError,
+)
 _NO_RIGHT = "42501"
 _UNREACHABLE = "PostgreSQL cannot be reached"
 
@@ -188,6 +195,11 @@ def _shut(descriptor: int) -> None:
         ours.shutdown(socket.SHUT_RDWR)
 
 
+def settle(connection: Connection) -> None:
+    """Count what there is, without which plans are guesses."""
+    connection.execute(text("ANALYZE"))
+
+
 def find_damage(connection: Connection) -> str | None:
     """What is wrong with the database itself, or ``None``; reads all of it."""
     encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
@@ -233,20 +245,26 @@ def as_fact(error: exc.DBAPIError) -> GlancetxError | None:
     They are told nothing of where the server is, or whom it knows us as: that is for
     the log.
     """
-    cause, state = error.orig, _state(error.orig)
-    detail = " ".join(str(cause).split())
-    if "(0x00)" in detail:
-        return BadValue("a text", "must not have the character NUL")
-    if isinstance(error, exc.ProgrammingError | exc.IntegrityError | exc.DataError):
-        return CatalogueUnavailable(detail) if state == _NO_RIGHT else None
-    if isinstance(error, exc.NotSupportedError):
-        return None
+    detail = " ".join(str(error.orig).split())
+    if isinstance(error, _MISTAKES):
+        return _mistake(detail, _state(error.orig))
     if is_conflict(error):
         return CatalogueUnavailable("too many others write at the same time")
-    said = getattr(getattr(cause, "diag", None), "message_primary", None)
+    said = getattr(getattr(error.orig, "diag", None), "message_primary", None)
     if said is None or error.connection_invalidated:
         return CatalogueUnavailable(_UNREACHABLE, detail)
     return CatalogueUnavailable(f"PostgreSQL: {said}")
+
+
+def _mistake(detail: str, state: str | None) -> GlancetxError | None:
+    """What is wrong with what was said, if that is not for the program to mend."""
+    if "(0x00)" in detail:
+        return BadValue("a text", "must not have the character NUL")
+    if state is None and "connection option" in detail:
+        return ConfigError("catalogue", "url", detail)
+    if state == _NO_RIGHT:
+        return CatalogueUnavailable(f"PostgreSQL: {detail}")
+    return None
 
 
 def _state(cause: object) -> str | None:

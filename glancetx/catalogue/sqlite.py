@@ -17,7 +17,7 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from glancetx.errors import ConfigError
 
-__all__ = ["exists", "file_of", "find_damage", "make_engine", "turn"]
+__all__ = ["exists", "file_of", "find_damage", "make_engine", "settle", "turn"]
 
 #: What a connection keeps of the file, at most, in KiB: a page of a list lies about.
 _CACHE = "PRAGMA cache_size=-8192"
@@ -115,6 +115,10 @@ def _keep_rules(engine: Engine, writes: bool) -> None:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def settle(connection: Connection) -> None:
+    """Its plans need no statistics: lists name their indexes."""
 
 
 def find_damage(connection: Connection) -> str | None:

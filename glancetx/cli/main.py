@@ -31,7 +31,7 @@ COMMANDS = {
     "scrub": "upkeep:scrub",
     "backends": "backends:backends",
     "check": "check:check",
-    "db": "upkeep:db",
+    "db": "db:db",
 }
 
 

@@ -19,7 +19,17 @@ from glancetx.errors import BadValue
 from glancetx.private import read_secret
 from glancetx.uris import is_image_id, parse_base
 
-__all__ = ["IMAGE", "Settings", "Work", "common", "examples", "local", "pairs", "whole"]
+__all__ = [
+    "IMAGE",
+    "Settings",
+    "Work",
+    "common",
+    "examples",
+    "local",
+    "pairs",
+    "progressing",
+    "whole",
+]
 
 DEFAULT_SERVER = "http://127.0.0.1:9292"
 TOKEN = "GLANCETX_TOKEN"
@@ -183,6 +193,11 @@ def common(command: Any) -> Any:
 def local(command: Any) -> Any:
     """Give a command that asks no server its option, and the settings it makes."""
     return _with_options(click.pass_obj(command), _json_option)
+
+
+def progressing(command: Any) -> Any:
+    """Give a local command that takes long its options, and the settings they make."""
+    return _with_options(click.pass_obj(command), _json_option, _progress_option(None))
 
 
 def _with_options(command: Any, *options: Decorator) -> Any:

@@ -6,7 +6,8 @@ Which processes live: a lock file for those on this machine, a heartbeat for oth
 Each process holds a lock on a file of its own. The kernel frees it however the process
 ends, so on the same machine there is no doubt and no waiting. A process on another
 machine is dead when its heartbeat is old; that may be wrong (it may only have been
-cut off), which is why a commit after a scrub is refused by the catalogue.
+cut off), which is why a commit after a scrub is refused by the catalogue. An old
+heartbeat is therefore watched for a while: whoever beats meanwhile lives.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from uuid import uuid4
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 
 from glancetx.catalogue import Catalogue, Process
@@ -30,12 +31,21 @@ from glancetx.catalogue.engines import sqlite_file
 from glancetx.errors import CatalogueUnavailable
 from glancetx.times import utcnow
 
-__all__ = ["BEAT_SECONDS", "DEAD_SECONDS", "Presence", "lock_folder"]
+__all__ = [
+    "BEAT_SECONDS",
+    "DEAD_SECONDS",
+    "WATCH_SECONDS",
+    "Presence",
+    "lock_folder",
+]
 
 #: How often a process says that it lives.
 BEAT_SECONDS = 15
 #: How old the heartbeat of a process may be that is not on this machine.
 DEAD_SECONDS = 60
+#: How long an old heartbeat is watched before it is believed: two beats. Nobody can
+#: beat while the catalogue is away, and clocks may differ.
+WATCH_SECONDS = 30
 
 
 def lock_folder(url: str) -> str:
@@ -57,6 +67,7 @@ class Presence:
         that share the catalogue: :func:`lock_folder`, or one of the caller's.
     :param clock: beats the heart.
     :param host: the name of this machine.
+    :param watch_seconds: how long old heartbeats are watched.
     :ivar process_id: a new UUID, the owner of this process's intents.
     """
 
@@ -69,6 +80,7 @@ class Presence:
         clock: IReactorTime,
         now: Callable[[], datetime] = utcnow,
         host: str | None = None,
+        watch_seconds: float = WATCH_SECONDS,
     ) -> None:
         self.process_id = str(uuid4())
         self.host = socket.gethostname() if host is None else host
@@ -76,6 +88,7 @@ class Presence:
         self._catalogue = catalogue
         self._folder = Path(os.path.abspath(folder))
         self._file = self._folder / f"{self.process_id}.lock"
+        self._watch_seconds = watch_seconds
         self._beats = LoopingCall(self._beat)
         self._beats.clock = clock
         self._beating: Deferred[LoopingCall] | None = None
@@ -120,12 +133,29 @@ class Presence:
         On this machine its lock alone decides, if its file is there; else a heartbeat
         older than ``DEAD_SECONDS``.
         """
-        if process.host == self.host:
-            with _asking(Path(process.lock)) as locked:
-                if locked is not None:
-                    return not locked
+        locked = self._is_locked(process)
+        if locked is not None:
+            return not locked
         now = self.now() if now is None else now
         return now - process.heartbeat > timedelta(seconds=DEAD_SECONDS)
+
+    def is_seen(self, process: Process) -> bool:
+        """Whether more than a heartbeat tells if a process is dead."""
+        return self._is_locked(process) is not None
+
+    async def watch(self, processes: Iterable[Process]) -> set[str]:
+        """
+        See who beats within ``watch_seconds``.
+
+        :returns: the ids of those who do not.
+        :raises CatalogueUnavailable: if it cannot be read then.
+        """
+        before = {(process.id, process.heartbeat) for process in processes}
+        if self._watch_seconds:
+            await deferLater(self._beats.clock, self._watch_seconds)
+        after = await self._catalogue.processes()
+        living = {one.id for one in after if (one.id, one.heartbeat) not in before}
+        return {process_id for process_id, _ in before} - living
 
     def sweep(self, known: Iterable[str]) -> None:
         """
@@ -150,6 +180,13 @@ class Presence:
                 await self._catalogue.join(self._process())
         except Exception:  # whatever it was, the next beat must come
             self.log.failure("process {process}: no heartbeat", process=self.process_id)
+
+    def _is_locked(self, process: Process) -> bool | None:
+        """``None`` if that cannot be known from here."""
+        if process.host != self.host:
+            return None
+        with _asking(Path(process.lock)) as locked:
+            return locked
 
     def _process(self) -> Process:
         return Process(

@@ -37,15 +37,19 @@ class Scrubbed:
 
     :ivar removed: where nothing lies any more.
     :ivar kept: where a living process writes.
+    :ivar doubted: where a process wrote whose heartbeat is old, and not yet watched.
     :ivar failed: where something may still lie, and why.
     """
 
     removed: list[Location] = Factory(list)
     kept: list[Location] = Factory(list)
+    doubted: list[Location] = Factory(list)
     failed: list[Failed] = Factory(list)
 
 
-async def scrub(catalogue: Catalogue, stores: Stores, presence: Presence) -> Scrubbed:
+async def scrub(
+    catalogue: Catalogue, stores: Stores, presence: Presence, patient: bool = True
+) -> Scrubbed:
     """
     Remove the bytes that no image has and no living process writes.
 
@@ -53,6 +57,8 @@ async def scrub(catalogue: Catalogue, stores: Stores, presence: Presence) -> Scr
     then the intent. A scrub that is killed in between is repeated by the next, and
     scrubs that run at once do each other no harm.
 
+    :param patient: watch the heartbeats of processes elsewhere that seem dead; else
+        what they wrote is left for a scrub that does.
     :raises CatalogueUnavailable: if the catalogue cannot be read.
     """
     # In this order: whoever has an intent by now is known, or has left it to nobody.
@@ -60,11 +66,24 @@ async def scrub(catalogue: Catalogue, stores: Stores, presence: Presence) -> Scr
     processes = await catalogue.processes()
     now = presence.now()
     dead = {process.id for process in processes if presence.is_dead(process, now)}
+    writers = {intent.process_id for intent in intents}
+    doubted = [
+        process
+        for process in processes
+        if process.id in dead & writers and not presence.is_seen(process)
+    ]
+    if doubted and patient:
+        dead -= {process.id for process in doubted}
+        dead |= await presence.watch(doubted)
+        doubted = []
+    doubts = {process.id for process in doubted}
     living = {process.id for process in processes} - dead
     result = Scrubbed()
     for intent in intents:
         if intent.process_id in living:
             result.kept.append(intent.location)
+        elif intent.process_id in doubts:
+            result.doubted.append(intent.location)
         else:
             await _remove(catalogue, stores, intent, result)
     await _bury(catalogue, presence, processes, dead)
