@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from time import sleep
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
@@ -25,6 +25,8 @@ from tests.wire import MIB, Answer, Client, get
 from .swift import RealSwift, missing_swift, shared_swift
 
 __all__ = ["CONTAINER", "Upload", "SwiftServerCase"]
+
+T = TypeVar("T")
 
 CONTAINER = "images-"
 THREADS = 4
@@ -119,7 +121,7 @@ class SwiftServerCase(ServerCase):
         }
         return evolve(config, stores=(StoreConfig("main", "swift", options, True),))
 
-    def story(self, tell: Callable[[], None]) -> Deferred[None]:
+    def story(self, tell: Callable[[], T]) -> Deferred[T]:
         """Let a test go on in a thread, where it may wait for the servers."""
         return deferToThread(tell)
 
