@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import select, text, update
 from twisted.internet.threads import deferToThread
 
-from glancetx.catalogue import Process
+from glancetx.catalogue import Hold, Process
 from glancetx.catalogue import copying as copying_module
 from glancetx.catalogue.copying import copy
 from glancetx.catalogue.db import check, connected, upgrade
@@ -24,7 +24,7 @@ from glancetx.image import Member, MemberStatus
 
 from .catalogues import DIGEST, NOON, CatalogueTestCase, far_pin, pin_of
 from .test_catalogue_change import lease_of
-from .test_catalogue_holds import ORIGIN, Hold
+from .test_catalogue_holds import ORIGIN
 
 
 def rows_of(url: str) -> dict[str, Any]:
@@ -146,7 +146,8 @@ class PurgeTests(CatalogueTestCase):
     def deleted(self, image_id: str) -> datetime | None:
         with connected(self.url, False) as connection:
             found = select(ids.c.deleted_at).where(ids.c.id == image_id)
-            return connection.execute(found).scalar_one()
+            when: datetime | None = connection.execute(found).scalar_one()
+            return when
 
     async def test_purged(self) -> None:
         """

@@ -152,6 +152,8 @@ def _keep_rules(engine: Engine, writes: bool, alone: bool) -> None:
         @event.listens_for(engine, "begin")
         def begin(connection: Connection) -> None:
             connection.execute(select(func.pg_advisory_xact_lock(TABLES_LOCK)))
+            if problem := _wrong_encoding(connection):
+                raise CatalogueUnavailable(f"the database cannot be used: {problem}")
 
 
 def _watch(engine: Engine) -> None:
@@ -202,9 +204,8 @@ def settle(connection: Connection) -> None:
 
 def find_damage(connection: Connection) -> str | None:
     """What is wrong with the database itself, or ``None``; reads all of it."""
-    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
-    if encoding != "UTF8":
-        return f"its encoding is {encoding}; make it with ENCODING 'UTF8'"
+    if problem := _wrong_encoding(connection):
+        return problem
     for table in metadata.sorted_tables:
         row = text(f"SELECT sum(length(t::text)) FROM {table.name} AS t")
         connection.execute(row).scalar()
@@ -216,6 +217,13 @@ def find_damage(connection: Connection) -> str | None:
     for name in connection.execute(broken).scalars():
         return f"the index {name} is not valid; REINDEX it"
     return None
+
+
+def _wrong_encoding(connection: Connection) -> str | None:
+    encoding = connection.execute(text("SHOW server_encoding")).scalar_one()
+    if encoding == "UTF8":
+        return None
+    return f"its encoding is {encoding}; make it with ENCODING 'UTF8'"
 
 
 def _astray(connection: Connection, table: Table) -> int:

@@ -6,7 +6,8 @@ What the service does with images: create, store, find, list, open, remove.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from typing import cast
@@ -22,6 +23,7 @@ from glancetx.catalogue import Catalogue, Query
 from glancetx.chain import chain_of, pin_of
 from glancetx.errors import (
     BadValue,
+    CatalogueUnavailable,
     Forbidden,
     GlancetxError,
     ImageInUse,
@@ -301,9 +303,10 @@ class Images:
         _require_formats(image)
         await self._undo_owed()
         location = Location(self._stores.default.name, uuid4().hex)
-        image = await self._catalogue.begin(
-            image_id, location, self._presence.process_id
-        )
+        with self._in_doubt(image_id, location):
+            image = await self._catalogue.begin(
+                image_id, location, self._presence.process_id
+            )
         try:
             # From here on nobody changes what the bytes are judged by.
             self._access.require_still("upload_image", caller, image)
@@ -330,7 +333,8 @@ class Images:
             _require_unprotected(image)
 
         try:
-            image = await self._catalogue.delete(image_id, check, force)
+            with self._in_doubt(image_id, image.location):
+                image = await self._catalogue.delete(image_id, check, force)
         except ImageInUse as problem:
             if not problem.children:
                 raise
@@ -402,6 +406,19 @@ class Images:
                 image_id=image_id,
             )
             return True
+
+    @contextmanager
+    def _in_doubt(self, image_id: str, location: Location | None) -> Iterator[None]:
+        """
+        If the catalogue goes, nobody knows whether it was done: what may lie at a
+        location, and belongs to no image, is removed later.
+        """
+        try:
+            yield
+        except CatalogueUnavailable:
+            if location is not None:
+                self._owed.append((image_id, location))
+            raise
 
     async def _undo_owed(self) -> None:
         """

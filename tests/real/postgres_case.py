@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
+from itertools import count
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from tests.catalogues import CatalogueTestCase
 
 from .postgres import missing_postgres, shared_postgres
 
-__all__ = ["Emptied", "OnPostgres", "fresh_url", "rerun"]
+__all__ = ["Emptied", "OnPostgres", "fresh_url", "numbered", "rerun"]
 
 ENGLISH = (
     "TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C' "
@@ -36,13 +37,21 @@ def fresh_url(name: str, options: str = ENGLISH) -> str:
     return postgres.url.rpartition("/")[0] + f"/{name}"
 
 
+_numbers = count(1)
+
+
+def numbered(options: str = ENGLISH) -> str:
+    """The URL of another new database, with any name."""
+    return fresh_url(f"case{next(_numbers)}", options)
+
+
 class Emptied:
     """A database with the catalogue's tables, which tests have one after the other."""
 
     def __init__(self, name: str) -> None:
         self.url = fresh_url(name)
         upgrade(self.url)
-        self._engine: Engine = create_engine(self.url)
+        self._engine: Engine = create_engine(self.url, pool_pre_ping=True)
         tables = [table.name for table in metadata.sorted_tables]
         tables.remove("server")
         self._statement = text(f"TRUNCATE {', '.join(tables)}")
