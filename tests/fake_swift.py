@@ -127,6 +127,7 @@ class FakeSwift:
     :ivar ghosts: listings do not get to know that objects are gone.
     :ivar haunted: some replicas still have what was removed: it is found, unless
         asked with X-Newest.
+    :ivar deaf: proxies do not read the bodies of requests.
     :ivar short: no answer has a byte of an object from this offset on.
     :ivar now: the time of day.
     :ivar page: how many names a listing has.
@@ -144,7 +145,7 @@ class FakeSwift:
         self.fault: Fault | None = None
         self.tokens: set[str] = set()
         self.stale: set[str] = set()
-        self.lagging = self.ghosts = self.haunted = self.full = False
+        self.lagging = self.ghosts = self.haunted = self.full = self.deaf = False
         self.short: int | None = None
         self.now = 1000.0
         self.page = 3
@@ -684,6 +685,8 @@ class _Connection(Protocol):
             self._decoder = _ChunkedTransferDecoder(self._take, self._complete)
         else:
             return self._complete()
+        if swift.deaf:
+            self.transport.pauseProducing()
         rest, self._buffer = self._buffer, b""
         if rest:
             self._decoder.dataReceived(rest)
