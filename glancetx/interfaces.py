@@ -31,6 +31,7 @@ __all__ = [
     "IFileConsumer",
     "IFilePiece",
     "IIdentity",
+    "ILocatedPiece",
     "IPiece",
     "IPieceWriter",
     "Option",
@@ -228,6 +229,18 @@ class IFilePiece(IPiece):
 
         :raises NoSuchPiece: (as a failure) if the file is not there.
         :raises PieceTruncated: (as a failure) if it is shorter than recorded.
+        """
+
+
+class ILocatedPiece(IPiece):
+    """A piece that a reader may be sent to, where it lies."""
+
+    def location() -> Deferred[str | None]:
+        """
+        A URL of ``http`` or ``https`` that gives these bytes to whoever knows it, for
+        some minutes, with ranges and nothing else: it holds no credential.
+
+        :returns: ``None`` if there is none now; then the bytes are sent from here.
         """
 
 

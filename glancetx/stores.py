@@ -28,6 +28,7 @@ from .interfaces import (
     IBackend,
     IBackendFactory,
     IFilePiece,
+    ILocatedPiece,
     IPiece,
     IPieceWriter,
     Option,
@@ -92,6 +93,18 @@ class _FilePiece(_Piece):
         return _later(self._open)
 
 
+@implementer(ILocatedPiece)
+class _LocatedPiece(_Piece):
+    """A plug-in's piece that a reader may be sent to."""
+
+    def __init__(self, piece: ILocatedPiece) -> None:
+        super().__init__(piece)
+        self._location = piece.location
+
+    def location(self) -> Deferred[str | None]:
+        return _later(self._location)
+
+
 @implementer(IPieceWriter)
 class _Writer:
     """A plug-in's writer."""
@@ -119,13 +132,18 @@ class Store:
 
     async def piece(self, key: str, size: int) -> IPiece:
         """
-        The bytes under a key, to be read; an ``IFilePiece`` if they are a file here.
+        The bytes under a key, to be read; an ``IFilePiece`` if they are a file here,
+        an ``ILocatedPiece`` if a reader may be sent to them.
 
         :param size: how many there are, as recorded when they were written.
         :raises NoSuchPiece: now or when the piece is read.
         """
         piece = await _later(self._backend.piece, key, size)
-        return _FilePiece(piece) if IFilePiece.providedBy(piece) else _Piece(piece)
+        if IFilePiece.providedBy(piece):
+            return _FilePiece(piece)
+        if ILocatedPiece.providedBy(piece):
+            return _LocatedPiece(piece)
+        return _Piece(piece)
 
     async def create(self, key: str, size: int | None) -> IPieceWriter:
         """

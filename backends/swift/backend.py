@@ -21,6 +21,7 @@ from .plan import Bounds, Plan
 from .readers import Readers
 from .reading import Piece
 from .removing import Remover
+from .tempurl import LocatedPiece
 from .writing import Writer
 
 __all__ = ["SwiftBackend"]
@@ -55,7 +56,11 @@ class SwiftBackend:
     def piece(self, key: str, size: int) -> Piece:
         _require_key(key)
         path = self._names.piece(key)
-        return Piece(self._calls, self._readers, self._tools, path, key, size)
+        found = self._calls, self._readers, self._tools, path, key, size
+        secret, seconds = self._settings.tempurl_key, self._settings.tempurl_seconds
+        if self._settings.tempurl_redirect and secret is not None:
+            return LocatedPiece(*found, secret=secret, seconds=seconds)
+        return Piece(*found)
 
     async def create(self, key: str, size: int | None) -> Writer:
         _require_key(key)

@@ -117,6 +117,19 @@ class Calls:
             source = Source(body, again)
         return await _Tries(self, asked, source, newest, proxy_after).run()
 
+    async def account_url(self) -> str:
+        """
+        The account's URL at a proxy that lives, as far as one knows: always the same
+        one while it does.
+
+        :raises StoreUnavailable: if there is none.
+        """
+        session = await self.account.session()
+        for url in session.urls:
+            if self.circuits.closed(url):
+                return url
+        raise StoreUnavailable(self.tools.store, "none of its servers answers")
+
     async def info(self) -> dict[str, Any]:
         """
         What the cluster says of itself (``/info``); empty if it does not.

@@ -77,6 +77,10 @@ class Circuits:
         circuit.trying = circuit.until is not None
         return chosen
 
+    def closed(self, server: str) -> bool:
+        """Whether requests are sent to a server, as far as it is known."""
+        return self._get(server).until is None
+
     def half_open(self, server: str) -> bool:
         """Whether the request that was sent there is to tell if it works again."""
         return self._get(server).trying

@@ -20,7 +20,7 @@ __all__ = ["OPTIONS", "Settings", "read_options"]
 
 MIB = 1024 * 1024
 LEAST_SEGMENT, LARGEST_SEGMENT = MIB, 5 * 1024 * MIB
-TEMPURL_SECONDS = (300, 900)
+TEMPURL_SECONDS = (300, 600)
 
 OPTIONS = (
     Option("auth", str, '"v1", the cluster\'s own tokens, or "v3", Keystone\'s'),
@@ -105,14 +105,14 @@ OPTIONS = (
     Option(
         "tempurl_key",
         str,
-        "the account's key for signed URLs",
+        "the account's key for signed URLs, X-Account-Meta-Temp-URL-Key",
         required=False,
         secret=True,
     ),
     Option(
         "tempurl_seconds",
         int,
-        "how long a signed URL is good, 300 to 900",
+        "how long a signed URL is good at least, 300 to 600",
         required=False,
         default=600,
     ),

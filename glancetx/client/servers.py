@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IAgent, IResponse
 
+from glancetx import __version__
 from glancetx.errors import OriginUnavailable
 from glancetx.outbound import Outbound, Peer
 from glancetx.streaming.relay import Ask
@@ -24,6 +25,9 @@ from .answers import accepted, accepted_json
 from .upload import Body, upload
 
 __all__ = ["Connection", "Server"]
+
+AGENT = b"glancetx/" + __version__.encode("ascii")
+"""What servers know us by: no redirects are followed, so they send none."""
 
 NOT_ALLOWED = (401, 403)
 
@@ -138,6 +142,7 @@ class Connection:
 
     def _headers(self, more: Headers | None) -> Headers:
         headers = Headers() if more is None else more.copy()
+        headers.setRawHeaders(b"User-Agent", [AGENT])
         for name, value in self._credentials:
             headers.setRawHeaders(name, [value])
         return headers

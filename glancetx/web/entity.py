@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from typing import cast
 from uuid import uuid4
 
 from attrs import frozen
@@ -15,10 +16,11 @@ from twisted.web.http import datetimeToString
 
 from glancetx.errors import ReaderGone
 from glancetx.image import Digest
+from glancetx.interfaces import ILocatedPiece
 from glancetx.layouts import Layout
 from glancetx.limits import Limits
 from glancetx.streaming.player import Player
-from glancetx.streaming.segments import Literal, Segment
+from glancetx.streaming.segments import Literal, Segment, Slice
 
 from .bodies import cache_rule
 from .conditions import applies_to_range, precondition
@@ -29,7 +31,7 @@ from .request import Request
 __all__ = ["READING", "Sender"]
 
 #: Statuses of answers that send the bytes of images, or why they do not.
-READING = (200, 204, 206, 304, 409, 412, 416)
+READING = (200, 204, 206, 302, 304, 409, 412, 416)
 
 NONE: Mapping[bytes, bytes] = {}
 PUBLIC = b"public, max-age=60"
@@ -86,6 +88,9 @@ class Sender:
         cut = self._cut(request, layout)
         if cut is None:
             return _unsatisfiable(request, layout)
+        location = await _location(request, layout)
+        if location is not None:
+            return _moved(request, location)
         self._set(request, headers)
         self._set(request, whole if cut.status == 200 else NONE)
         self._set(request, _representation(layout))
@@ -148,6 +153,50 @@ class Sender:
     def _set(request: Request, headers: Mapping[bytes, bytes]) -> None:
         for name, value in headers.items():
             request.setHeader(name, value)
+
+
+async def _location(request: Request, layout: Layout) -> str | None:
+    """
+    Where a client may be sent for the same bytes: one who asks for one whole piece
+    that lies elsewhere, and whose request means there what it means here.
+
+    A cache is never sent away, since it would keep the answer for others. Our own
+    programs follow no redirects; and nobody else has our ETags.
+    """
+    headers = request.requestHeaders
+    agent = request.getHeader(b"User-Agent") or b""
+    if request.method != b"GET" or layout.kind != "own":
+        return None
+    if agent.startswith(b"glancetx/") or any(map(headers.hasHeader, _STAYING)):
+        return None
+    segments = layout.segments.cut(0, layout.segments.length)
+    if len(segments) != 1 or not isinstance(segments[0], Slice):
+        return None
+    piece = segments[0].piece
+    located = ILocatedPiece.providedBy(piece) and segments[0].length == piece.size
+    return await cast(ILocatedPiece, piece).location() if located else None
+
+
+_STAYING = (
+    b"Via",
+    b"If-Match",
+    b"If-None-Match",
+    b"If-Modified-Since",
+    b"If-Unmodified-Since",
+    b"If-Range",
+    b"Content-Range",  # an old spelling of Range, which only we understand
+)
+
+
+def _moved(request: Request, location: str) -> bytes:
+    """Send a client elsewhere, this once (RFC 9110, 15.4.3)."""
+    request.setResponseCode(302)
+    request.setHeader(b"Location", location.encode("ascii"))
+    request.setHeader(b"Content-Length", b"0")
+    request.setHeader(b"Cache-Control", b"no-store")
+    for name in (b"ETag", b"Last-Modified"):
+        request.responseHeaders.removeHeader(name)
+    return b""
 
 
 def _representation(layout: Layout) -> dict[bytes, bytes]:

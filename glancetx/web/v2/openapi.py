@@ -185,7 +185,7 @@ def _response(code: int, known: Operation) -> Schema:
     phrase = HTTPStatus(code).phrase
     if code >= 400:
         return {"description": phrase, "content": {JSON: _content("problem")}}
-    if code in (204, 304) or known.gives is None:
+    if code in (204, 302, 304) or known.gives is None:
         return {"description": phrase}
     if "/" not in known.gives:
         return {"description": phrase, "content": {JSON: _content(known.gives)}}
