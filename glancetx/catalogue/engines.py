@@ -31,6 +31,7 @@ __all__ = [
     "exists",
     "find_damage",
     "make_engine",
+    "merges",
     "settle",
     "shown",
     "sqlite_file",
@@ -43,6 +44,9 @@ BUSY_SECONDS = 10.0
 
 class Kind(Protocol):
     """What there is of each kind of database, in a module of its own."""
+
+    @property
+    def MERGES(self) -> bool: ...  # noqa: N802 - a constant of a module
 
     def exists(self, url: URL) -> bool: ...
 
@@ -161,6 +165,11 @@ def make_engine(
 def find_damage(connection: Connection) -> str | None:
     """What is wrong with the database itself, or ``None``; reads all of it."""
     return _KINDS[connection.dialect.name].find_damage(connection)
+
+
+def merges(connection: Connection) -> bool:
+    """Whether it merges the parts of a ``UNION ALL`` that come sorted."""
+    return _KINDS[connection.dialect.name].MERGES
 
 
 def settle(connection: Connection) -> None:

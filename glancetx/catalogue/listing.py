@@ -30,6 +30,7 @@ from sqlalchemy import (
 from glancetx.errors import BadValue
 from glancetx.image import LARGEST, Image
 
+from .engines import merges
 from .images import load
 from .pages import Key, behind, keys_of
 from .query import Query
@@ -73,7 +74,8 @@ def list_images(connection: Connection, query: Query) -> list[Image]:
         room = query.limit - len(found)
         if room <= 0:
             break
-        page = page_of(query, keys, begin)
+        each = None if merges(connection) else room
+        page = page_of(query, keys, begin, each)
         if page is not None:
             found += connection.execute(page.limit(room)).scalars()
     return _loaded(connection, found, query.weight)
@@ -99,7 +101,7 @@ def _loaded(
 
 
 def page_of(
-    query: Query, keys: Sequence[Key], begin: Condition
+    query: Query, keys: Sequence[Key], begin: Condition, each: int | None = None
 ) -> CompoundSelect[Any] | None:
     """
     The statement that finds the ids of what a query asks for, or ``None`` if it asks
@@ -108,13 +110,19 @@ def page_of(
     It is a merge of views, each read in the order of the list.
 
     :param begin: what comes behind the marker.
+    :param each: how many are taken of each view, for a database that would read all of
+        them to merge them.
     """
     conditions = [*_conditions(query), begin]
     views = views_of(query, _lead(query, keys))
     if not views:
         return None
+    order = [key.order for key in keys]
     parts = [_part(view, keys, conditions) for view in views]
-    return union_all(*parts).order_by(*(key.order for key in keys))
+    if each is not None:
+        cut = [part.order_by(*order).limit(each).subquery() for part in parts]
+        parts = [select(*part.c) for part in cut]
+    return union_all(*parts).order_by(*order)
 
 
 def _part(

@@ -49,6 +49,9 @@ __all__ = [
     "turn",
 ]
 
+#: The planner does not know that what is constant in a part does not matter for its
+#: order ("Append" and "Sort" where a "Merge Append" would do).
+MERGES = False
 #: The advisory lock under which tables are made: "glancetx".
 TABLES_LOCK = 0x676C616E63657478
 #: How long opening a connection may take, at most.

@@ -19,6 +19,8 @@ from glancetx.errors import ConfigError
 
 __all__ = ["exists", "file_of", "find_damage", "make_engine", "settle", "turn"]
 
+#: A list that is made of sorted parts is merged, not sorted.
+MERGES = True
 #: What a connection keeps of the file, at most, in KiB: a page of a list lies about.
 _CACHE = "PRAGMA cache_size=-8192"
 
