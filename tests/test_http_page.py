@@ -41,7 +41,7 @@ IMAGE = Image(
     digest=Digest("sha256", "0" * 64),
 )
 #: Paths that ``docs/image-api.md`` tells of.
-IMAGE_API = re.compile("/$|/versions$|/openapi.json$|/v2|/<other_version:version>")
+IMAGE_API = re.compile("/$|/versions$|/openapi.json$|/v1$|/v2|/<other_version:version>")
 #: What a client does not notice.
 UNNOTICED = {"drain_seconds", "backlog", "file_threads", "digest_threads"}
 
