@@ -94,8 +94,7 @@ class PageTests(SynchronousTestCase):
         documented = set(
             zip(self.column(header, 0), self.column(header, 1), strict=True)
         )
-        older = {(m, f"/v1{a}") for m, a in documented if a.startswith("/images")}
-        self.assertEqual(documented | older, routes)
+        self.assertEqual(documented, routes)
 
     def test_metadata(self) -> None:
         """

@@ -21,6 +21,7 @@ from .servers import Reply, RunningServer, ServerCase
 OPEN = {
     "/",
     "/versions",
+    "/v1",
     "/v2",
     "/<other_version:version>",
     "/<other_version:version>/<path:rest>",

@@ -56,6 +56,7 @@ class Discovery:
             Route("GET", "/", self.choose, None, (300,), anonymous=True),
             Route("GET", "/versions", self.versions, None, anonymous=True),
             Route("GET", "/v2", self.versions, None, anonymous=True),
+            Route("GET", "/v1", self.choose, None, (300,), anonymous=True),
             Route("GET", other, self.choose, None, (300,), anonymous=True),
             Route(
                 "GET", f"{other}/<path:rest>", self.choose, None, (300,), anonymous=True
