@@ -173,6 +173,40 @@ class LocalTests(ChainCase):
         reply = await self.attach(server, "member", parent)
         self.assertEqual(reply.code, 400)
 
+    async def test_shared_on(self) -> None:
+        """
+        Whom a child is shared with its owner says, though a parent is not shared with
+        him; that the parent is hidden later takes nothing from it.
+        """
+        server = await self.serve(identity=self.identity)
+        parent = await self.golden(server, "shared")
+        fields = {"parent_id": parent, "visibility": "shared"}
+        image_id = await self.make(server, "member", fields, DELTA)
+        members = f"/v2/images/{image_id}/members"
+        stream = f"/images/{image_id}/stream"
+        patch = [{"op": "replace", "path": "/visibility", "value": "private"}]
+        path = f"/v2/images/{parent}"
+
+        async def check(project: str) -> None:
+            reply = await self.ask(
+                server, "member", "POST", members, {"member": project}
+            )
+            self.assertEqual(reply.code, 200, reply)
+            for who in ("member", "stranger"):
+                reply = await self.ask(server, who, "GET", stream)
+                self.assertEqual(reply.body, DELTA + GOLDEN, who)
+            reply = await self.ask(server, "stranger", "GET", path)
+            self.assertEqual(reply.code, 404)
+            reply = await self.attach(server, "stranger", parent)
+            self.assertEqual(reply.code, 400)
+
+        await check("gamma")
+        reply = await self.ask(
+            server, "owner", "PATCH", path, patch, content_type=PATCH
+        )
+        self.assertEqual(reply.code, 200, reply)
+        await check("delta")
+
     async def test_hidden_more(self) -> None:
         """
         A child may become less visible, though not so little as its parent is by now.

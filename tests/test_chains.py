@@ -89,6 +89,15 @@ class LocalTests(SynchronousTestCase):
         """
         self.assertIn(f"no image {image_id(9)} here", self.refused(image_id(9)))
 
+    def test_deleted_meanwhile(self) -> None:
+        """
+        Nor can one that is deleted while its child is made.
+        """
+        d = Deferred.fromCoroutine(self.chains.cap([pin(9)]))
+        error: BadValue = self.failureResultOf(d, BadValue).value
+        self.assertEqual(error.field, "parent_id")
+        self.assertIn(f"no image {image_id(9)} here", error.problem)
+
     def test_queued(self) -> None:
         """
         Nor can one whose bytes are not here.

@@ -21,6 +21,7 @@ from .servers import Reply, RunningServer, ServerCase
 OPEN = {
     "/",
     "/versions",
+    "/v1",
     "/v2",
     "/<other_version:version>",
     "/<other_version:version>/<path:rest>",
@@ -108,20 +109,33 @@ class RouteTests(ServerCase):
             for rule in resource._app.url_map.iter_rules()
             for method in rule.methods - {"HEAD"}
         }
-        names = set()
+        names = {(route.method, route.path) for route in self.routes}
         for route in self.routes:
-            names |= {
-                (route.method, path)
-                for path in (
-                    route.path,
-                    *self.server.parts.routes._others(route.path),
-                )
-            }
             if route.rule is None:
                 self.assertIn(route.path, OPEN)
             else:
                 self.assertIn(route.rule, Policy().names, route.path)
         self.assertEqual(served, names)
+
+    async def test_aliases(self) -> None:
+        """
+        Whatever is below ``/images`` and ``/v2`` is found by their other names, too.
+        """
+        await self.start()
+        for route in self.routes:
+            path = route.path.replace("<image_id>", VARIABLES["holder"])
+            if path == route.path:
+                continue
+            begin = path.split("/")[1]
+            for name in {"images": ["v1/images"], "v2": ["v2.17", "v2.0"]}[begin]:
+                alias = path.replace(begin, name, 1)
+                expected = await self.send(route, path)
+                reply = await self.send(route, alias)
+                self.assertEqual(
+                    (reply.code, reply.body), (expected.code, expected.body)
+                )
+                self.assertIn(reply.code, (400, 404))
+                self.assertNotIn(b"at this address", reply.body, alias)
 
     async def test_judged(self) -> None:
         """

@@ -323,6 +323,7 @@ class DrainTests(TwistdCase):
         with self.assertRaises(ConnectionRefusedError):
             await self.connect()
         self.assertEqual(await self.do(lambda: client.take(LARGE)), body)
+        client.__exit__()
         self.assertEqual(await self.server.ended(), TERMINATED)
         self.assertIn("drained: 1 transfers ended, 0 were cut", self.server.output)
 
@@ -341,6 +342,7 @@ class DrainTests(TwistdCase):
         await self.server.says("draining 1 transfers")
         await self.do(lambda: client.send(b"abcdef"))
         self.assertEqual((await self.do(client.answer)).code, 201)
+        client.__exit__()
         self.assertEqual(await self.server.ended(), TERMINATED)
 
     async def test_second_signal(self) -> None:

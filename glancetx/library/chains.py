@@ -110,13 +110,18 @@ class Chains:
         How visible an image with these parents may be: as the least visible of them.
 
         Those here count as visible as they are now, others as they were.
+
+        :raises BadValue: (of ``parent_id``) if one here was deleted meanwhile.
         """
         seen = [Visibility.PUBLIC]
         for pin in parents:
-            if pin.origin is None:
-                seen.append((await self._catalogue.find(pin.image_id)).visibility)
-            else:
+            if pin.origin is not None:
                 seen.append(pin.visibility)
+                continue
+            try:
+                seen.append((await self._catalogue.find(pin.image_id)).visibility)
+            except NoSuchImage:
+                raise _unreadable(pin.image_id) from None
         return less_visible(*seen)
 
     async def resolve(self, caller: Caller, parent_id: str) -> tuple[Pin, ...]:
@@ -170,9 +175,7 @@ class Chains:
         try:
             image = await self._access.find(caller, image_id, *READ_BY)
         except (NoSuchImage, Forbidden):
-            raise _refused(
-                f"there is no image {image_id} here that you may read"
-            ) from None
+            raise _unreadable(image_id) from None
         if image.status is not Status.ACTIVE:
             raise _refused(f"image {image_id} is {image.status}; it must be active")
         pins.add(pin_of(image))
@@ -231,3 +234,7 @@ class Chains:
 
 def _refused(problem: str) -> BadValue:
     return BadValue("parent_id", problem)
+
+
+def _unreadable(image_id: str) -> BadValue:
+    return _refused(f"there is no image {image_id} here that you may read")

@@ -7,7 +7,7 @@ out at the end of the headers, before a byte of the body is read.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from attrs import evolve, frozen
@@ -62,34 +62,20 @@ class Routes:
         app: Klein,
         identity: IIdentity,
         signatures: Signatures,
-        aliases: Mapping[str, tuple[str, ...]],
     ) -> None:
-        """
-        :param signatures: of signed URLs.
-        :param aliases: what may stand for the beginning of a path, e.g. ``/v2.17`` for
-            ``/v2``.
-        """
+        """:param signatures: of signed URLs."""
         self.all: list[Route] = []
         self._app = app
         self._identity = identity
         self._signatures = signatures
-        self._aliases = aliases
 
     def add(self, route: Route) -> None:
-        """Serve a route, by all names of its path."""
+        """Serve a route."""
         self.all.append(route)
-        answer = self._answering(route)
-        for path in (route.path, *self._others(route.path)):
-            endpoint = f"{route.method} {path}"
-            self._app.route(path, methods=[route.method], endpoint=endpoint)(answer)
-
-    def _others(self, path: str) -> list[str]:
-        return [
-            alias + path.removeprefix(prefix)
-            for prefix, aliases in self._aliases.items()
-            if f"{path}/".startswith(f"{prefix}/")
-            for alias in aliases
-        ]
+        endpoint = f"{route.method} {route.path}"
+        self._app.route(route.path, methods=[route.method], endpoint=endpoint)(
+            self._answering(route)
+        )
 
     def _answering(self, route: Route) -> Handler:
         async def answer(request: Request, **variables: Any) -> bytes | None:

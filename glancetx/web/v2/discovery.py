@@ -22,7 +22,7 @@ from glancetx.web.routes import Route
 
 from .schemas import PUBLISHED
 
-__all__ = ["ALIASES", "VERSIONS", "Discovery", "OtherVersion"]
+__all__ = ["VERSIONS", "Discovery", "OtherVersion"]
 
 VERSIONS = (
     *("v2.17", "v2.15", "v2.9"),
@@ -33,9 +33,6 @@ Those that every Glance of 2026 offers, newest first. It offers v2.8 and v2.10 t
 where several stores can be chosen from, and v2.14, v2.16 and v2.18 where it has a cache
 of its own: a client that sees their ids would ask for what is not here.
 """
-
-ALIASES = tuple(f"/{version}" for version in VERSIONS)
-"""What ``/v2`` may be called at the beginning of a path."""
 
 
 class OtherVersion(BaseConverter):
@@ -59,6 +56,7 @@ class Discovery:
             Route("GET", "/", self.choose, None, (300,), anonymous=True),
             Route("GET", "/versions", self.versions, None, anonymous=True),
             Route("GET", "/v2", self.versions, None, anonymous=True),
+            Route("GET", "/v1", self.choose, None, (300,), anonymous=True),
             Route("GET", other, self.choose, None, (300,), anonymous=True),
             Route(
                 "GET", f"{other}/<path:rest>", self.choose, None, (300,), anonymous=True

@@ -54,7 +54,8 @@ class FileRoutes:
         """
         caller = request.caller
         image = await self._images.find(caller, checked_id(image_id), "download_image")
-        if image.parents and not _wants_piece(request):
+        wants_piece = _wants_piece(request)
+        if image.parents and not wants_piece:
             raise Forbidden(self._difference(image))
         if not image.status.has_bytes:
             request.setResponseCode(204)

@@ -142,6 +142,7 @@ OTHER = "/<other_version:version>"
 
 OPERATIONS: Mapping[Key, Operation] = {
     ("GET", "/"): Operation("The versions that there are", "versions"),
+    ("GET", "/v1"): Operation("The same: of that there is /v1/images", "versions"),
     ("GET", OTHER): Operation("The same, for versions not offered", "versions"),
     ("GET", f"{OTHER}/<path:rest>"): Operation("The same", "versions"),
     ("GET", "/versions"): Operation("The versions that there are", "versions"),
