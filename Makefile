@@ -26,8 +26,9 @@ test: lint types ## check style and types, then run the tests (TESTS=tests.test_
 	awk "$$CLOSING_LINE" .venv/trial.txt; \
 	exit $$status
 
-bench: venv ## compare with nginx, each in the same run
-	@tests/real/install nginx-light
+bench: venv ## compare with nginx and Swift, each in the same run
+	@tests/real/install curl memcached nginx-light
+	@tests/real/install-openstack
 	$(PYTHON) -P bench/run.py
 
 lint: .venv/checkers ## check style and format

@@ -25,6 +25,7 @@ from bench.processes import BenchError, Processes
 from bench.reading import local_get, stream
 from bench.report import GIB, MIB, table
 from bench.scene import Findings, Scene, prepare, tell
+from bench.swift import swift
 from bench.writing import upload
 
 __all__ = ["COMPARISONS", "main"]
@@ -37,6 +38,7 @@ COMPARISONS: Mapping[str, Callable[[Scene], Findings]] = {
     "memory": transfers,
     "stalled": stalled,
     "asking": asking,
+    "swift": swift,
 }
 
 

@@ -170,17 +170,17 @@ def _upload_random(
         source.unlink()
 
 
-def require_room(folder: Path, size: int) -> None:
-    """:raises BenchError: if the disk has none for golden images of this size."""
-    free = shutil.disk_usage(folder).free
-    if free < ROOM * size:
+def require_room(folder: Path, size: int, copies: int = ROOM) -> None:
+    """:raises BenchError: if the disk has none for so many images of this size."""
+    free, needed = shutil.disk_usage(folder).free, copies * size
+    if free < needed:
         raise BenchError(
-            f"{folder} has {amount(free)} free, and {amount(ROOM * size)} are needed; "
+            f"{folder} has {amount(free)} free, and {amount(needed)} are needed; "
             "name another folder with --folder, or take --quick"
         )
     available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if total < ROOM * size + GIB:
+    if total < needed + GIB:
         tell(
             f"this machine has {amount(total)} of memory ({amount(available)} free): "
             "files may not stay in the page cache, and then the disk is measured"

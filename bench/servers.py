@@ -24,6 +24,9 @@ listen = ["tcp:{port}:interface=127.0.0.1"]
 access_log = "access.log"
 [catalogue]
 url = "sqlite:///catalogue.sqlite"
+"""
+
+FOLDER = """\
 [stores.main]
 backend = "filesystem"
 path = "pieces"
@@ -123,6 +126,7 @@ def start_server(
     folder: Path,
     origin: str | None = None,
     command: Sequence[str] = TWISTD,
+    store: str = FOLDER,
 ) -> Server:
     """
     Start a server with a new store.
@@ -130,11 +134,13 @@ def start_server(
     :param folder: made if it is not there; its catalogue may be.
     :param origin: the URL of the only server that it may ask.
     :param command: takes ``--config FILE`` behind it.
+    :param store: the table of its only store.
     """
     folder.mkdir(exist_ok=True)
     port = free_port()
     config = folder / "glancetx.toml"
-    text = CONFIG.format(port=port)
+    text = CONFIG.format(port=port) + store
+    config.touch(mode=0o600)  # it may have secrets
     config.write_text(text + (ORIGIN.format(url=origin) if origin else ""), "utf-8")
     command = [*command, "--config", str(config)]
     process = processes.start(folder.name, command, port)
