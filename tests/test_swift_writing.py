@@ -249,7 +249,9 @@ class TroubleTests(WriterCase):
 
     data = bytes_of(3 * MIB + 5)
 
-    async def fail(self, *errors: type[Exception], size: int | None = None) -> Writer:
+    async def check_broken(
+        self, *errors: type[Exception], size: int | None = None
+    ) -> Writer:
         """Write until it fails; nothing is left behind."""
         writer = await self.create(size)
         with self.assertRaises(errors):
@@ -265,7 +267,7 @@ class TroubleTests(WriterCase):
         """
         self.swift.troubles.append(Trouble("PUT", "/000002", etag="0" * 32))
         with capturedLogs() as events:
-            await self.fail(StoreUnavailable)
+            await self.check_broken(StoreUnavailable)
         found = [event for event in events if "expected" in event]
         self.assertEqual([event["path"] for event in found], [f"{PIECE}/000002"])
 
@@ -275,7 +277,7 @@ class TroubleTests(WriterCase):
         """
         self.patch(segment_module, "REPLAY", 1000)
         self.swift.troubles.append(Trouble("PUT", "/000002", cut=900_000))
-        await self.fail(StoreUnavailable)
+        await self.check_broken(StoreUnavailable)
         self.assertEqual(self.swift.count("PUT", "/000002"), 1)
 
     async def test_cut_early(self) -> None:
@@ -326,7 +328,7 @@ class TroubleTests(WriterCase):
         A cluster without room is a full store.
         """
         self.swift.troubles.append(Trouble("PUT", "/000002", say=507))
-        await self.fail(StoreFull, size=len(self.data))
+        await self.check_broken(StoreFull, size=len(self.data))
 
     async def test_refused_manifest(self) -> None:
         """
@@ -335,7 +337,7 @@ class TroubleTests(WriterCase):
         report = "400 Bad Request"
         self.swift.troubles.append(Trouble("PUT", KEY, 3, skip=4, report=report))
         with capturedLogs() as events:
-            await self.fail(StoreUnavailable)
+            await self.check_broken(StoreUnavailable)
         found = [event["status"] for event in events if "errors" in event]
         self.assertEqual(found, [report] * 3)
 
@@ -357,7 +359,7 @@ class TroubleTests(WriterCase):
             self.swift.objects()[PIECE].manifest = []
 
         self.swift.troubles.append(Trouble("HEAD", KEY, call=replace))
-        await self.fail(StoreUnavailable)
+        await self.check_broken(StoreUnavailable)
 
     async def test_late_segment(self) -> None:
         """
