@@ -6,9 +6,12 @@ Tests for the door of ``glancetx.backends.swift`` to a real Swift, and for its t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from itertools import count
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request
 
 from twisted.internet.defer import Deferred
 
@@ -17,7 +20,7 @@ from glancetx.errors import StoreUnavailable
 from glancetx.testing import RecordingConsumer
 from tests.swift_case import MIB, StoreCase
 
-from .keystone import GLANCE, Keystone
+from .keystone import GLANCE, Keystone, direct
 from .programs import missing
 from .swift import RealSwift, missing_swift, shared_swift
 
@@ -59,14 +62,20 @@ class DoorCase(StoreCase):
     def store(self, **more: Any) -> SwiftBackend:
         return self.new_backend(container="door-", **more)
 
-    async def write(self, backend: SwiftBackend) -> str:
-        """Write :data:`DATA`; its key."""
+    async def write(
+        self, backend: SwiftBackend, other: SwiftBackend | None = None
+    ) -> str:
+        """
+        Write :data:`DATA`; its key.
+
+        :param other: what removes it in the end.
+        """
         key = f"ab{next(KEYS):030x}"
         writer = await backend.create(key, len(DATA))
         for start in range(0, len(DATA), MIB):
             await writer.write(DATA[start : start + MIB])
         await writer.finish()
-        self.addCleanup(lambda: Deferred.fromCoroutine(backend.remove(key)))
+        self.addCleanup(lambda: Deferred.fromCoroutine((other or backend).remove(key)))
         return key
 
     async def check_kept(self, backend: SwiftBackend, key: str) -> None:
@@ -137,6 +146,47 @@ class OwnTokensTests(DoorCase):
             )
             self.assertIn(problem, reason)
             self.assertIn("stores.testing.policy", reason)
+
+    async def test_other_region(self) -> None:
+        """
+        While no proxy of its own answers, a store is read by those of another region,
+        and not written.
+        """
+        near, far = self.swift.proxies
+        backend = self.store(
+            proxies=[near], read_proxies=[far], auth_url=self.swift.auth_urls
+        )
+        key = await self.write(backend, self.store())
+        self.swift.kill_proxy(1)
+        await self.check_kept(backend, key)
+        await self.refused(backend)
+
+    async def test_signed(self) -> None:
+        """
+        By a signed URL anybody reads a piece of several segments, whole and in part;
+        by no other.
+        """
+        answer = self.swift.ask("POST", "", {"X-Account-Meta-Temp-URL-Key": "secret"})
+        self.assertEqual(answer.code, 204)
+        backend = self.store(tempurl_redirect=True, tempurl_key="secret")
+        piece: Any = backend.piece(await self.write(backend), len(DATA))
+        url = await piece.location()
+        self.assertEqual(self.read(url), (200, DATA))
+        wanted = {"Range": "bytes=1048570-1048585"}
+        self.assertEqual(self.read(url, wanted), (206, DATA[1048570:1048586]))
+        for bad in (url[:-1], url.replace("/door-ab/", "/door-ac/"), url.split("?")[0]):
+            self.assertEqual(self.read(bad)[0], 401)
+
+    def read(
+        self, url: str, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """What anybody is told."""
+        try:
+            with direct.open(Request(url, headers=dict(headers or {}))) as response:
+                return response.status, response.read()
+        except HTTPError as error:
+            with error:
+                return error.code, b""
 
 
 class KeystoneTests(DoorCase):
