@@ -93,18 +93,7 @@ async def _run(
     session: Session, table: StoreConfig, check: Check, parts: Sequence[str]
 ) -> None:
     try:
-        await check.probe()
-    except GlancetxError as error:
-        raise Failed(f"store {table.name} cannot be checked: {error}") from error
-    verdicts: list[Verdict] = []
-    count = len(list(check.tests(parts)))
-    bar = session.console.bar(f"check {table.name}", count, unit="test")
-    try:
-        with bar, _quiet():
-            async with aclosing(check.run(parts)) as running:
-                async for verdict in running:
-                    verdicts.append(verdict)
-                    bar.update()
+        verdicts = await _collect(session, table, check, parts)
     finally:
         await check.sweep()
     session.console.result(
@@ -115,6 +104,24 @@ async def _run(
         raise Failed(f"{len(failed)} of {len(verdicts)} tests failed")
     if check.left:
         raise Failed("pieces of the tests could not be removed")
+
+
+async def _collect(
+    session: Session, table: StoreConfig, check: Check, parts: Sequence[str]
+) -> list[Verdict]:
+    try:
+        await check.probe()
+    except GlancetxError as error:
+        raise Failed(f"store {table.name} cannot be checked: {error}") from error
+    verdicts = []
+    count = len(list(check.tests(parts)))
+    bar = session.console.bar(f"check {table.name}", count, unit="test")
+    with bar, _quiet():
+        async with aclosing(check.run(parts)) as running:
+            async for verdict in running:
+                verdicts.append(verdict)
+                bar.update()
+    return verdicts
 
 
 @contextmanager

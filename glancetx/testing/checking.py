@@ -7,12 +7,21 @@ The conformance suite without trial's runner: for a store that is in use.
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterator,
+)
+from contextlib import asynccontextmanager, suppress
 from functools import partial
+from itertools import cycle
 from typing import Any, ParamSpec
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SkipTest, TestCase
@@ -37,6 +46,12 @@ P = ParamSpec("P")
 
 PATIENCE = 0.5
 """Seconds that a writer may take to end which nobody waits for."""
+
+PROCESSES = 2
+"""How many backends take turns: each finds what the other wrote."""
+
+GRACE = 10
+"""Seconds that a test which was cancelled may take to end."""
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 
@@ -99,6 +114,48 @@ class _StoreTests(BackendTests, TestCase):
             await as_future(self._undo.pop())
 
 
+class _Running:
+    """
+    A test that runs.
+
+    :ivar interrupted: whether it was cancelled; a test may take no notice of that,
+        since it cancels things itself.
+    """
+
+    def __init__(self, test: Coroutine[Any, Any, None], clock: IReactorTime) -> None:
+        self.interrupted = False
+        self._clock = clock
+        self._over: Deferred[None] = Deferred()
+        self._done: Deferred[None] = Deferred(self._cancel)
+        self._test = Deferred.fromCoroutine(test)
+        self._test.addBoth(self._ended)
+
+    async def ended(self, seconds: float) -> None:
+        """
+        Wait for its end; that of a test which was cancelled, too, but not for ever.
+
+        :raises Exception: what it raises.
+        :raises TimeoutError: if it takes too long.
+        """
+        try:
+            await self._done.addTimeout(seconds, self._clock)
+        except TimeoutError:
+            self.interrupted = False
+            raise
+        finally:
+            with suppress(TimeoutError):
+                await self._over.addTimeout(GRACE, self._clock)
+
+    def _cancel(self, _: Deferred[None]) -> None:
+        self.interrupted = True
+        self._test.cancel()
+
+    def _ended(self, result: Any) -> None:
+        self._over.callback(None)
+        if not self._done.called:
+            self._done.callback(result)
+
+
 class Check:
     """
     Runs the suite against a store, with keys of its own, which it removes.
@@ -108,11 +165,12 @@ class Check:
 
     def __init__(self, make: Callable[[], IBackend], clock: IReactorTime) -> None:
         """
-        :param make: makes the store's backend; it is called often.
+        :param make: makes the store's backend. It is called twice, as two processes
+            would: some storages have much to do for each that starts.
         :param clock: bounds how long a test takes.
         """
         self.left: list[str] = []
-        self._make = make
+        self._make = partial(next, cycle(make() for _ in range(PROCESSES)))
         self._clock = clock
         self._doubtful: list[str] = []
 
@@ -123,23 +181,16 @@ class Check:
         :raises Exception: if that fails, as all tests would then.
         """
         case = _StoreTests("test_whole", self._make)
-        try:
+        async with self._tidied(case):
             await case.keep(await case.open_store(), b"")
-        finally:
-            await self._remove(case)
 
     async def run(self, parts: Collection[str]) -> AsyncGenerator[Verdict, None]:
         """Run these parts, in the order of the suite; close the generator."""
         for part, name in self.tests(parts):
             case = _StoreTests(name, self._make)
-            passed = False
-            try:
+            async with self._tidied(case) as doubt:
                 verdict = await self._run(case, part, name)
-                passed = verdict.outcome != FAILED
-            finally:
-                await self._remove(case)
-                if not passed:
-                    self._doubtful += case.keys
+                doubt.append(verdict.outcome == FAILED)
             yield verdict
 
     def tests(self, parts: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -165,25 +216,43 @@ class Check:
     async def _run(self, case: _StoreTests, part: str, name: str) -> Verdict:
         test = getattr(case, name)
         rule = " ".join((inspect.getdoc(test) or name).split())
-        running: Deferred[None] = Deferred.fromCoroutine(test())
         outcome, reason, begun = PASSED, "", self._clock.seconds()
+        running = _Running(test(), self._clock)
         try:
-            await running.addTimeout(case.timeout, self._clock)
+            await running.ended(case.timeout)
         except SkipTest as skip:
             outcome, reason = SKIPPED, str(skip)
-        except CancelledError:
-            raise
         except Exception as error:
+            if running.interrupted:
+                raise
             outcome, reason = FAILED, str(error)
             if not isinstance(error, case.failureException):
                 reason = f"{type(error).__name__}: {error}"
         seconds = round(self._clock.seconds() - begun, 3)
         return Verdict(part, name, rule, outcome, reason, seconds)
 
+    @asynccontextmanager
+    async def _tidied(self, case: _StoreTests) -> AsyncIterator[list[bool]]:
+        """
+        Remove what a test wrote; later again if it may not have ended, or this has not.
+        """
+        doubt: list[bool] = []
+        before, clean = self._doubtful, False
+        try:
+            yield doubt
+            clean = not any(doubt)
+        finally:
+            self._doubtful = [*before, *case.keys]
+            await self._remove(case)
+            if clean:
+                self._doubtful = before
+
     async def _remove(self, case: _StoreTests) -> None:
         await case.undo()
         for key in case.keys:
             try:
                 await (await case.open_store()).remove(key)
+            except CancelledError:
+                raise
             except Exception:
                 self.left.append(key)
