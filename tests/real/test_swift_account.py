@@ -156,7 +156,8 @@ class OwnTokensTests(DoorCase):
         backend = self.store(
             proxies=[near], read_proxies=[far], auth_url=self.swift.auth_urls
         )
-        key = await self.write(backend, self.store())
+        other = self.store(auth_url=self.swift.auth_urls)
+        key = await self.write(backend, other)
         self.swift.kill_proxy(1)
         await self.check_kept(backend, key)
         await self.refused(backend)
