@@ -84,6 +84,7 @@ class Calls:
         replayable: bool | Callable[[], bool] = True,
         newest: bool = False,
         proxy_after: str | None = None,
+        proxy_first: str | None = None,
         most: int | None = None,
     ) -> Response:
         """
@@ -100,6 +101,7 @@ class Calls:
             has failed. If it cannot, nothing is tried again from its first byte on.
         :param newest: ask all replicas which is the newest.
         :param proxy_after: the proxy that failed the caller; another is asked first.
+        :param proxy_first: the proxy that is asked first, unless it is known to fail.
         :param most: how many bytes the body may have, which is read as a part of the
             try. Without it the body of a successful GET is not read but is the
             caller's, to deliver or to drop; other bodies may have 1 MiB.
@@ -115,7 +117,7 @@ class Calls:
         if body is not None:
             again = replayable if callable(replayable) else lambda: replayable
             source = Source(body, again)
-        return await _Tries(self, asked, source, newest, proxy_after).run()
+        return await _Tries(self, asked, source, newest, proxy_after, proxy_first).run()
 
     async def account_url(self) -> str:
         """
@@ -181,8 +183,10 @@ class _Tries:
         source: Source | None,
         newest: bool,
         after: str | None,
+        first: str | None = None,
     ) -> None:
         self._calls = calls
+        self._first = first
         self._asked = asked
         self._source = source
         self._newest = newest
@@ -236,6 +240,8 @@ class _Tries:
     async def _ask(self, session: Session) -> Response:
         circuits = self._circuits
         groups = [session.urls]
+        if self._first in session.urls:
+            groups.insert(0, (self._first,))
         if self._asked.method in _READS and self._asked.target is not None:
             groups.append(session.read_urls)
         proxy = circuits.choose(groups, self._failed, self._source is not None)

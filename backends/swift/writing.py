@@ -7,6 +7,7 @@ Writes pieces: as one object, or as segments and a manifest of them (SLO).
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import frozen
@@ -75,7 +76,7 @@ class Writer:
         self._over = False
         self._finished = False
         self._step: Deferred[None] = succeed(None)
-        self._taken = 0
+        self._taken = self._sent = 0
         self._first: list[bytes] = []
         self._last = b""
         self._segment: Segment | None = None
@@ -179,36 +180,35 @@ class Writer:
                 (data, b"") if len(data) <= room else (data[:room], data[room:])
             )
             await segment.write(part)
+            self._sent += len(part)
             if len(part) == room:
                 await self._close()
 
     async def _open(self) -> Segment:
         """
-        Begin an object. Who cannot be asked again is asked something small first: that
-        shows whether the proxy lives and takes the token.
+        Begin an object. Much of it cannot be sent again, so a proxy is asked something
+        small first: that shows whether it lives and takes the token.
         """
-        await self._calls.request(
+        answer = await self._calls.request(
             b"HEAD", self._names.container(self._key), expect=(NO_CONTENT,)
         )
         if self._over:
             raise CancelledError
         self._count += 1
-        length = self._plan.length(self._count)
-        if self._plan.single:
-            path, length = self._names.piece(self._key), self._plan.size or 0
-        else:
-            path = self._names.segment(self._key, self._count)
-        known = None
-        if self._plan.size is not None:
-            before = sum(part.size for part in self._parts)
-            if self._closing is not None:
-                before += self._closing.size
-            known = min(length, self._plan.size - before)
+        single, size = self._plan.single, self._plan.size
+        path = self._names.segment(self._key, self._count)
+        if single:
+            path = self._names.piece(self._key)
+        length = None
+        if size is not None:
+            length = min(self._plan.length(self._count), size - self._sent)
         self._begun.append(path)
-        self._segment = Segment(path, known, self._tools, self._request)
+        self._segment = Segment(
+            path, length, self._tools, partial(self._request, answer.proxy)
+        )
         return self._segment
 
-    def _request(self, segment: Segment) -> Deferred[Response]:
+    def _request(self, proxy: str, segment: Segment) -> Deferred[Response]:
         return Deferred.fromCoroutine(
             self._calls.request(
                 b"PUT",
@@ -217,6 +217,7 @@ class Writer:
                 body=segment.body,
                 expect=(CREATED,),
                 replayable=segment.replayable,
+                proxy_first=proxy,
             )
         )
 
