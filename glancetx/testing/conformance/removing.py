@@ -158,7 +158,7 @@ class RemovingTests(Hooks):
         for consumer in consumers:
             consumer.on_write = None
             consumer.resume()
-        await gatherResults(done)
+        await gatherResults(done, consumeErrors=True)
         for consumer, start in zip(consumers, starts, strict=True):
             self.assertTrue(consumer.received == DATA[start:], "not the piece's bytes")
         await self.check_leftovers()
