@@ -286,7 +286,8 @@ class _Maker:
         if inner is None:
             for one in rest:
                 names = ", ".join(takes) or "no keys"
-                problem = f"unknown key; the backend {name} takes {names}"
+                take = "and its wrapper take" if around else "takes"
+                problem = f"unknown key; the backend {name} {take} {names}"
                 raise self._error(one, problem)
         options = {one.name: self._value(one, given) for one in factory.options}
         if inner is not None:

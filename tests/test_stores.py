@@ -290,7 +290,7 @@ class WrapperTests(StoresCase):
         A key that neither takes is named, with those of both.
         """
         problem = self.check("stores.main.pth", of="box", path="/srv", pth="/srv")
-        self.assertIn("of, colour, path, size", problem)
+        self.assertIn("the backend box and its wrapper take of, colour, path", problem)
 
     def test_not_found(self) -> None:
         """
