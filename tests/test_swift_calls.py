@@ -573,6 +573,22 @@ class RegionTests(CallsCase):
         self.assertEqual(self.hosts(), ["a", "b", "far", "far", "a"])
 
 
+    def test_never_doubted(self) -> None:
+        """
+        What it says of a token is no reason to get another.
+        """
+        d = self.request()
+        for _ in range(2):
+            self.last.answer(503)
+            self.clock.advance(1)
+        self.last.answer(401)
+        self.clock.advance(2)
+        self.last.answer(200)
+        self.successResultOf(d)
+        self.assertEqual(self.hosts(), ["a", "b", "far", "a"])
+        self.assertEqual(self.last.header(b"X-Auth-Token"), "token-1")
+
+
 class BodyTests(CallsCase):
     """Requests that bring bytes"""
 

@@ -227,6 +227,8 @@ class _Tries:
             response = await self._ask(session)
             proxy, code = response.proxy, response.code
             if code == NOT_AUTHENTICATED and self._asked.target is not None:
+                if proxy not in session.urls:
+                    raise self._again(proxy, "it does not accept the token")
                 self._doubt(session)
             elif code == NOT_FOUND and self._asked.method in _READS:
                 if self._newest and proxy in session.urls:
