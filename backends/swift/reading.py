@@ -117,10 +117,12 @@ class _Reading:
         :raises PieceTruncated: if it is shorter.
         """
         answer = await self._piece.calls.request(
-            b"HEAD", self._piece.path, expect=(OK, MISSING), newest=True
+            b"HEAD", self._piece.path, expect=(OK, MISSING, CONFLICT), newest=True
         )
         if answer.code == MISSING:
             raise NoSuchPiece(self._piece.key)
+        if answer.code == CONFLICT:
+            raise PieceTruncated(self._piece.key, 0, self._piece.size)
         found = int(answer.header(b"Content-Length") or 0)
         if found < self._piece.size:
             raise PieceTruncated(self._piece.key, found, self._piece.size)

@@ -43,6 +43,7 @@ OK = 200
 ACCEPTED = 202
 NO_CONTENT = 204
 MISSING = 404
+CONFLICT = 409
 
 
 class Remover:
@@ -76,13 +77,14 @@ class Remover:
         """
         path = self._names.piece(key)
         answer = await self._calls.request(
-            b"HEAD", path, expect=(OK, MISSING), newest=True
+            b"HEAD", path, expect=(OK, MISSING, CONFLICT), newest=True
         )
-        if answer.code == OK and answer.header(b"X-Static-Large-Object") is not None:
-            await self._remove_segmented(key)
+        ending: Sequence[str] = ()
+        if _is_segmented(answer):
+            ending = await self._remove_segmented(key)
         else:
             await self._drop(path)  # one that comes late is older, and stays away
-        left = await self._sweep(key)
+        left = await self._sweep(key, set(ending))
         if answer.code == MISSING:
             await self._probe(key, left)
 
@@ -91,11 +93,13 @@ class Remover:
         while self._background:
             await each(list(self._background), _outcome)
 
-    async def _remove_segmented(self, key: str) -> None:
+    async def _remove_segmented(self, key: str) -> Sequence[str]:
+        """:returns: the segments that go by themselves."""
         path = self._names.piece(key)
         busy = self._readers.busy(key)
         if not busy and not self._grace:
-            return await self._remove_whole(key)
+            await self._remove_whole(key)
+            return ()
         # First the segments get their end, then the manifest goes: without it, and
         # without an end, a segment is what a killed writer left.
         segments = await self._segments(path)
@@ -104,6 +108,7 @@ class Remover:
         await self._drop(path)
         if busy and not self._grace:
             self._later(self._remove_unread(key, segments))
+        return segments
 
     async def _remove_whole(self, key: str) -> None:
         """Let Swift remove a manifest with its segments, and see whether it did."""
@@ -171,18 +176,20 @@ class Remover:
             found.append(segment)
         return found
 
-    async def _sweep(self, key: str) -> set[str]:
+    async def _sweep(self, key: str, ending: set[str]) -> set[str]:
         """
         Remove what listings have of a key, but what goes by itself.
 
+        :param ending: what is known to go by itself.
         :returns: all that they have.
         """
         listed: set[str] = set()
         container = self._names.container(key)
 
         async def drop(name: str) -> None:
-            if not await self._ending(f"{container}/{name}"):
-                await self._drop(f"{container}/{name}")
+            path = f"{container}/{name}"
+            if path not in ending and not await self._ending(path):
+                await self._drop(path)
 
         async for names in self._pages(key):
             listed.update(names)
@@ -247,6 +254,12 @@ class Remover:
             reason = "its list cannot be read"
             raise StoreUnavailable(self._tools.store, reason) from error
         return list(found)
+
+
+def _is_segmented(answer: Response) -> bool:
+    """A manifest whose segments are damaged may say no more than that (409)."""
+    slo = answer.header(b"X-Static-Large-Object") is not None
+    return answer.code == CONFLICT or answer.code == OK and slo
 
 
 def _json() -> Headers:
