@@ -1,8 +1,7 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-Tests that the catalogue says nothing that only SQLite understands. It is not run on
-PostgreSQL yet; what it would be told there is looked at.
+Tests of what PostgreSQL is told, without one; those with one are in ``tests/real``.
 """
 
 from __future__ import annotations

@@ -45,8 +45,7 @@ BUSY_SECONDS = 10.0
 class Kind(Protocol):
     """What there is of each kind of database, in a module of its own."""
 
-    @property
-    def MERGES(self) -> bool: ...  # noqa: N802 - a constant of a module
+    def merges(self) -> bool: ...
 
     def exists(self, url: URL) -> bool: ...
 
@@ -169,7 +168,7 @@ def find_damage(connection: Connection) -> str | None:
 
 def merges(connection: Connection) -> bool:
     """Whether it merges the parts of a ``UNION ALL`` that come sorted."""
-    return _KINDS[connection.dialect.name].MERGES
+    return _KINDS[connection.dialect.name].merges()
 
 
 def settle(connection: Connection) -> None:

@@ -45,13 +45,11 @@ __all__ = [
     "hang_up",
     "is_conflict",
     "make_engine",
+    "merges",
     "settle",
     "turn",
 ]
 
-#: The planner does not know that what is constant in a part does not matter for its
-#: order ("Append" and "Sort" where a "Merge Append" would do).
-MERGES = False
 #: The advisory lock under which tables are made: "glancetx".
 TABLES_LOCK = 0x676C616E63657478
 #: How long opening a connection may take, at most.
@@ -73,6 +71,14 @@ _UNREACHABLE = "PostgreSQL cannot be reached"
 
 #: Of each engine the connections in use, and when each was told something last.
 _told: WeakKeyDictionary[Engine, dict[Any, float]] = WeakKeyDictionary()
+
+
+def merges() -> bool:
+    """
+    The planner does not see that what is constant in a part does not matter for its
+    order: it has "Sort" where a "Merge Append" would do.
+    """
+    return False
 
 
 def exists(url: URL) -> bool:

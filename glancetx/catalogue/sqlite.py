@@ -17,10 +17,16 @@ from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 
 from glancetx.errors import ConfigError
 
-__all__ = ["exists", "file_of", "find_damage", "make_engine", "settle", "turn"]
+__all__ = [
+    "exists",
+    "file_of",
+    "find_damage",
+    "make_engine",
+    "merges",
+    "settle",
+    "turn",
+]
 
-#: A list that is made of sorted parts is merged, not sorted.
-MERGES = True
 #: What a connection keeps of the file, at most, in KiB: a page of a list lies about.
 _CACHE = "PRAGMA cache_size=-8192"
 
@@ -44,6 +50,11 @@ def file_of(url: URL) -> str:
         problem = "must name a file, as in sqlite:///catalogue.sqlite"
         raise ConfigError("catalogue", "url", problem)
     return path
+
+
+def merges() -> bool:
+    """A list that is made of sorted parts is merged, not sorted."""
+    return True
 
 
 def exists(url: URL) -> bool:

@@ -241,7 +241,7 @@ class PlanTests(SynchronousTestCase):
 
     def marker(self, query: Any) -> str:
         with self.engine.connect() as connection:
-            return list_images(connection, evolve(query, limit=30 * LIMIT))[-1].id
+            return list_images(connection, evolve(query, limit=4 * LIMIT))[-1].id
 
     def test_rides_on_indexes(self) -> None:
         """
