@@ -21,11 +21,6 @@ from .swift_case import SwiftServerCase, Upload
 
 SIZE = 20 * MIB + 12_345
 DATA = random.Random(4).randbytes(SIZE)
-BEGUN = MIB
-
-
-def nothing() -> None:
-    """No fault."""
 
 
 class FaultCase(SwiftServerCase):
@@ -42,14 +37,16 @@ class FaultCase(SwiftServerCase):
         await self.start()
         self.image_id = await self.server.add(DATA)
 
-    def read(self, fault: Callable[[], None] = nothing) -> None:
-        """Read the image, with something that happens when it is begun."""
+    def read(self, *faults: Callable[[], None]) -> None:
+        """Read the image, with something that happens after each of its first MiB."""
         with self.download(self.server, self.image_id) as client:
             code, headers = client.head()
             self.assertEqual((code, headers[b"content-length"]), (200, b"%d" % SIZE))
-            begun = client.take(BEGUN)
-            fault()
-            self.assertTrue(begun + client.take(SIZE - BEGUN) == DATA)
+            found = b""
+            for fault in faults:
+                found += client.take(MIB)
+                fault()
+            self.assertTrue(found + client.take(SIZE - len(found)) == DATA)
 
     def ask(self, method: bytes) -> int:
         """Ask for the image; the status."""
@@ -64,21 +61,38 @@ class FaultCase(SwiftServerCase):
         self.assertEqual(self.ask(b"HEAD"), 404)
         self.assert_empty()
 
-    def write(self, fault: Callable[[], None], *codes: int) -> int:
+    def write(
+        self,
+        *codes: int,
+        faults: Sequence[Callable[[], None]] = (),
+        each: int = SIZE // 3,
+    ) -> int:
         """
-        Upload an image, with something that happens when a third of it is there.
+        Upload an image, with something that happens while it comes.
 
         :param codes: one of which is to be the answer, which is returned.
+        :param each: after so many bytes, of which Swift has the segments by then.
         """
         upload = Upload(self.server.port, DATA)
-        upload.bring(SIZE // 3)
-        self.until(lambda: len(self.names()) == SIZE // 3 // self.segment_size)
-        fault()
+        for number, fault in enumerate(faults):
+            upload.bring(each)
+            if number == 0:
+                self.until(lambda: len(self.names()) == each // self.segment_size)
+            fault()
         answer = upload.finish()
         self.assertIn(answer.code, codes, answer.body)
         if answer.code == 201:
             self.image_id = answer.headers[b"location"].decode().rpartition("/")[2]
         return answer.code
+
+    def kill_proxies(self) -> list[Callable[[], None]]:
+        """Faults that kill one proxy after the other: one of them is in use."""
+
+        def second() -> None:
+            self.swift.start_proxy(1)
+            self.swift.kill_proxy(2)
+
+        return [lambda: self.swift.kill_proxy(1), second]
 
 
 class ReadingTests(FaultCase):
@@ -91,10 +105,13 @@ class ReadingTests(FaultCase):
         await self.start_with_image()
 
         def story() -> None:
-            for pair in ((1, 2), (3, 4)):
-                self.read(lambda pair=pair: self.swift.kill_object(*pair))  # type: ignore[misc]
-                self.swift.start_object(*pair)
+            self.read(lambda: self.swift.kill_object(1, 2), others)
+            self.swift.start_object(3, 4)
             self.remove()
+
+        def others() -> None:
+            self.swift.start_object(1, 2)
+            self.swift.kill_object(3, 4)
 
         await self.story(story)
 
@@ -105,9 +122,8 @@ class ReadingTests(FaultCase):
         await self.start_with_image()
 
         def story() -> None:
-            for number in (1, 2):
-                self.read(lambda number=number: self.swift.kill_proxy(number))  # type: ignore[misc]
-                self.swift.start_proxy(number)
+            self.read(*self.kill_proxies())
+            self.swift.start_proxy(2)
             self.assertGreaterEqual(self.resumed(), 1)
             self.remove()
 
@@ -183,7 +199,7 @@ class WritingTests(FaultCase):
         await self.start()
 
         def story() -> None:
-            self.write(lambda: self.swift.kill_object(1), 201)
+            self.write(201, faults=[lambda: self.swift.kill_object(1)])
             self.read()
             self.swift.start_object(1)
             self.read()
@@ -199,7 +215,7 @@ class WritingTests(FaultCase):
         await self.start()
 
         def story() -> None:
-            self.write(lambda: self.swift.kill_object(1, 2, 3), 503)
+            self.write(503, faults=[lambda: self.swift.kill_object(1, 2, 3)])
             self.swift.start_object(1, 2, 3)
 
         await self.story(story)
@@ -213,7 +229,7 @@ class WritingTests(FaultCase):
 
         def story() -> None:
             self.assert_empty()
-            self.write(nothing, 201)
+            self.write(201)
             self.read()
             self.remove()
 
@@ -227,12 +243,11 @@ class WritingTests(FaultCase):
         await self.start()
 
         def story() -> None:
-            for number in (1, 2):
-                code = self.write(lambda n=number: self.swift.kill_proxy(n), 201, 503)  # type: ignore[misc]
-                self.swift.start_proxy(number)
-                if code == 201:
-                    self.read()
-                    self.remove()
+            code = self.write(201, 503, faults=self.kill_proxies())
+            self.swift.start_proxy(2)
+            if code == 201:
+                self.read()
+                self.remove()
 
         await self.story(story)
         await self.next_start()
@@ -245,22 +260,22 @@ class WritingTests(FaultCase):
         await self.start()
 
         def story() -> None:
-            for number in (1, 2):
-                self.write(lambda n=number: self.swift.kill_proxy(n), 201)  # type: ignore[misc]
-                self.swift.start_proxy(number)
-                self.read()
-                self.remove()
+            self.write(201, faults=self.kill_proxies())
+            self.swift.start_proxy(2)
+            self.read()
+            self.remove()
 
         await self.story(story)
 
     async def test_tokens_flushed(self) -> None:
         """
-        Swift forgets all tokens amid an upload: the server gets another.
+        Swift forgets all tokens between two segments: the server gets another.
         """
         await self.start()
 
         def story() -> None:
-            self.write(self.swift.expire_tokens, 201)
+            flush = [self.swift.expire_tokens]
+            self.write(201, faults=flush, each=3 * self.segment_size)
             self.read(self.swift.expire_tokens)
             self.remove()
 
@@ -273,7 +288,7 @@ class WritingTests(FaultCase):
         await self.start()
 
         def story() -> None:
-            self.write(lambda: self.swift.fill_disk(2), 201)
+            self.write(201, faults=[lambda: self.swift.fill_disk(2)])
             self.read()
             self.swift.free_disk(2)
             self.remove()
@@ -287,7 +302,7 @@ class WritingTests(FaultCase):
         await self.start()
 
         def story() -> None:
-            self.write(lambda: self.swift.fill_disk(1, 2, 3, 4), 503, 507)
+            self.write(503, 507, faults=[lambda: self.swift.fill_disk(1, 2, 3, 4)])
             self.swift.free_disk(1, 2, 3, 4)
 
         await self.story(story)
