@@ -7,16 +7,15 @@ Test cases with servers whose pieces lie in a real Swift.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
 from time import sleep
 from typing import Any, TypeVar
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.threads import deferToThread
 
 from glancetx.backends.swift import calls, circuits, writing
+from glancetx.backends.swift.containers import Containers
 from glancetx.config import Config, StoreConfig
 from glancetx.streaming import relay
 from tests.servers import RunningServer, ServerCase
@@ -29,25 +28,12 @@ __all__ = ["CONTAINER", "Upload", "SwiftServerCase"]
 T = TypeVar("T")
 
 CONTAINER = "images-"
-THREADS = 4
 POLL_SECONDS, POLLS = 0.02, 1500
 HEADERS = {
     "Content-Type": "application/octet-stream",
     "x-image-meta-disk_format": "raw",
     "x-image-meta-container_format": "bare",
 }
-
-
-@cache
-def prepared_swift() -> RealSwift:
-    """That of all tests, with containers: to make them takes servers some seconds."""
-    swift = shared_swift()
-    names = [f"/{CONTAINER}{number:02x}" for number in range(256)]
-    with ThreadPoolExecutor(THREADS) as threads:
-        assert {one.code for one in threads.map(partial(swift.ask, "PUT"), names)} == {
-            201
-        }
-    return swift
 
 
 class Upload:
@@ -83,7 +69,8 @@ class SwiftServerCase(ServerCase):
     """
     A test with the Swift of all tests, which is repaired at its end.
 
-    What is removed is removed at once: there are no other servers' readers.
+    What is removed is removed at once: there are no other servers' readers. Containers
+    are made when they are needed: 256 of them take some seconds.
 
     :ivar segment_size: bytes of a segment.
     """
@@ -94,6 +81,7 @@ class SwiftServerCase(ServerCase):
 
     def setUp(self) -> None:
         super().setUp()
+        self.patch(Containers, "make_all", lambda _: succeed(None))
         self.patch(calls, "BACKOFF", 0.02)
         self.patch(circuits, "OPEN_SECONDS", 0.5)
         self.patch(relay, "BACKOFF", 0.02)
@@ -105,7 +93,7 @@ class SwiftServerCase(ServerCase):
 
     def find_swift(self) -> RealSwift:
         """The Swift of these tests."""
-        return prepared_swift()
+        return shared_swift()
 
     def config(self, *args: Any, **kwargs: Any) -> Config:
         config = super().config(*args, **kwargs)
