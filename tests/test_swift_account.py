@@ -256,6 +256,7 @@ class OwnTokensTests(AccountCase):
             {"X_Storage_Url": "ftp://s/v1/AUTH_t"},
             {"X_Storage_Url": "http://u:p@s/v1/AUTH_t"},
             {"X_Auth_Token_Expires": "soon"},
+            {"X_Auth_Token_Expires": "nan"},
         ):
             self.make(self.settings)
             d = self.session()

@@ -356,6 +356,28 @@ class AgainTests(CallsCase):
         self.successResultOf(d)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_all_silent(self) -> None:
+        """
+        Proxies that say nothing are waited for once each, or twice if there is one.
+        """
+        for proxies in (["http://a"], ["http://a", "http://b"]):
+            self.make(proxies=proxies)
+            d = self.request()
+            self.clock.pump([1.0] * 62)
+            self.unavailable(d)
+            self.assertEqual(len(self.agent.asked), 2)
+
+    def test_third_speaks(self) -> None:
+        """
+        Silence of some is no reason not to ask the others.
+        """
+        self.make(proxies=["http://a", "http://b", "http://c"])
+        d = self.request()
+        self.clock.pump([1.0] * 62)
+        self.last.answer(200)
+        self.successResultOf(d)
+        self.assertEqual(self.hosts(), ["a", "b", "c"])
+
     def test_logged(self) -> None:
         """
         What was wrong is in the log, with the proxy, and without the token.
@@ -571,7 +593,6 @@ class RegionTests(CallsCase):
         self.last.answer(404)
         self.clock.advance(1)
         self.assertEqual(self.hosts(), ["a", "b", "far", "far", "a"])
-
 
     def test_never_doubted(self) -> None:
         """

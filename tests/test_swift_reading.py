@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from twisted.logger import LogLevel, capturedLogs
 
+from glancetx.backends.swift import calls, reading
 from glancetx.errors import (
     GlancetxError,
     NoSuchPiece,
@@ -245,6 +246,23 @@ class MissingTests(ReadingCase):
         await self.keep()
         self.swift.troubles.append(Trouble("GET", KEY, times=99, say=503))
         await self.check_broken(StoreUnavailable)
+
+    async def test_silent(self) -> None:
+        """
+        Proxies that say nothing any more have not lost a byte: the store is not
+        available, and the piece not damaged.
+        """
+        self.patch(calls, "IDLE_SECONDS", 0.1)
+        self.patch(reading, "IDLE", 0.1)
+        await self.keep()
+        self.swift.troubles += [
+            Trouble("GET", KEY, cut=MIB),
+            Trouble("GET", KEY, times=99, silent=True),
+        ]
+        with capturedLogs() as events:
+            await self.check_broken(StoreUnavailable)
+        self.assertNotIn(KEY, [event.get("key") for event in events])
+        self.assertEqual(len(self.gets()), 3)
 
     async def test_lost_token(self) -> None:
         """

@@ -151,6 +151,18 @@ class GraceTests(RemovingCase):
         await done
         self.assertTrue(consumer.received == DATA)
 
+    async def test_no_end(self) -> None:
+        """
+        A segment that could not be given an end, since no server that knows it was
+        there, is removed at once if it turns up.
+        """
+        backend = self.new_backend(grace_seconds=GRACE)
+        await self.keep(backend)
+        self.swift.troubles.append(Trouble("POST", "/000003", say=404))
+        await backend.remove(KEY)
+        self.assertNotIn(f"{PIECE}/000003", self.swift.objects())
+        self.assertEqual(self.ends(), [self.swift.now + GRACE] * 5)
+
     async def test_killed_between(self) -> None:
         """
         A removal that ends in the middle still has its manifest: another finds all.
@@ -187,6 +199,21 @@ class SweepingTests(RemovingCase):
         self.swift.lagging = True
         writer = await self.write(self.new_backend())
         writer._cut()
+        await self.new_backend().remove(KEY)
+        self.assertEqual(self.swift.objects(), {})
+
+    async def test_manifest_not_listed(self) -> None:
+        """
+        So are manifests of segments, if a writer was killed before the last.
+        """
+        self.swift.lagging, self.swift.entries = True, 2
+        writer = await self.write(self.new_backend())
+        report = "400 Bad Request"
+        self.swift.troubles.append(Trouble("PUT", "/part-000003", 3, report=report))
+        with self.assertRaises(StoreUnavailable):
+            await writer.finish()
+        self.assertIn(f"{PIECE}/part-000002", self.swift.objects())
+        del self.swift.containers["glancetx-ab"][f"{KEY}/part-000003"]
         await self.new_backend().remove(KEY)
         self.assertEqual(self.swift.objects(), {})
 

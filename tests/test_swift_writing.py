@@ -209,6 +209,16 @@ class ShapeTests(WriterCase):
         await self.new_backend(grace_seconds=0).remove(KEY)
         self.assertEqual(self.swift.objects(), {})
 
+    async def test_longest_manifest(self) -> None:
+        """
+        Manifests have no more segments than are usual, though more were allowed: their
+        own length has a bound, too.
+        """
+        for entries, most in ((100_000, 1000), (10, 10)):
+            self.swift.entries = entries
+            writer = await self.create()
+            self.assertEqual(writer._plan.bounds.entries, most)
+
     async def test_wrong_size(self) -> None:
         """
         A piece that has not the promised size is not kept.
@@ -322,6 +332,18 @@ class TroubleTests(WriterCase):
         await writer.write(self.data[MIB:])
         await writer.finish()
         await self.check_kept(self.data)
+
+    async def test_container_gone(self) -> None:
+        """
+        A container that somebody removed while it was empty is made again.
+        """
+        backend = self.new_backend()
+        for data in (self.data, b"few bytes"):
+            writer = await backend.create(KEY, len(data))
+            self.swift.containers.clear()
+            await writer.write(data)
+            await writer.finish()
+            await self.check_kept(data)
 
     async def test_full(self) -> None:
         """

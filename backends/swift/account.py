@@ -45,6 +45,8 @@ LEAST_SECONDS = 60.0
 MARGIN = 5.0
 #: The life of a token that does not say it, which is tempauth's default.
 LIFE = 86400.0
+#: No longer than this is believed.
+LONGEST = 10**9
 #: Seconds until the cluster is asked again for what it refused.
 REFUSED_SECONDS = 10.0
 #: How often each URL is asked, and seconds before it is asked again.
@@ -248,7 +250,7 @@ class _V1(_Issuer):
         token = _token(response.header(b"X-Auth-Token"))
         storage = (response.header(b"X-Storage-Url") or b"").decode("latin-1")
         expires = response.header(b"X-Auth-Token-Expires")
-        life = LIFE if expires is None else float(int(expires))
+        life = LIFE if expires is None else float(min(int(expires), LONGEST))
         return _Issued(token, _account_url(storage), life)
 
 

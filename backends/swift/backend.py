@@ -66,7 +66,9 @@ class SwiftBackend:
         _require_key(key)
         await self._containers.need(self._names.container(key))
         plan = Plan(size, self._settings.segment_size, await self._find_bounds())
-        return Writer(self._calls, self._names, self._tools, key, plan)
+        return Writer(
+            self._calls, self._names, self._containers, self._tools, key, plan
+        )
 
     async def remove(self, key: str) -> None:
         _require_key(key)
@@ -83,7 +85,10 @@ def _bounds(info: dict[str, Any]) -> Bounds:
     usual = Bounds()
     return Bounds(
         _number(info, "swift", "max_file_size", usual.object_size),
-        _number(info, "slo", "max_manifest_segments", usual.entries),
+        # not more, though it may be allowed: a manifest's bytes have a bound, too
+        min(
+            _number(info, "slo", "max_manifest_segments", usual.entries), usual.entries
+        ),
     )
 
 

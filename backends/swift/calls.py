@@ -23,7 +23,7 @@ from glancetx.uris import parse_base
 
 from .account import Account, Session
 from .circuits import Circuits
-from .exchange import LARGEST_ANSWER, Lost, Response, Source, exchange
+from .exchange import LARGEST_ANSWER, Lost, Response, Silent, Source, exchange
 from .options import Settings
 
 __all__ = ["Calls", "Response"]
@@ -35,6 +35,8 @@ BACKOFF = 0.25
 IDLE_SECONDS = 30.0
 #: The same, for a server that failed before and is tried again.
 TRIAL_SECONDS = 10.0
+#: How often one request is waited for so long, unless there are more proxies.
+SILENCES = 2
 
 OK, NOT_AUTHENTICATED, NOT_FOUND = 200, 401, 404
 FULL = {413, 507}
@@ -51,7 +53,8 @@ class Calls:
     """
     Sends requests to the account's URLs, with its token.
 
-    A request is tried five times at most, by another proxy each time if there is one.
+    A request is tried five times at most, by another proxy each time if there is one;
+    not as often when that means to wait for proxies that say nothing.
     A proxy that fails three times in a row is not asked for a while. Redirects are
     not followed.
     """
@@ -196,6 +199,8 @@ class _Tries:
         self._log = calls.tools.log
         self._store = calls.tools.store
         self._doubted = False
+        self._silences = 0
+        self._proxies = 0
 
     async def run(self) -> Response:
         problem = ""
@@ -207,6 +212,8 @@ class _Tries:
             except _Again as again:
                 problem = str(again)
             if self._source is not None and self._source.spent:
+                break
+            if self._silences >= max(SILENCES, self._proxies):
                 break
         self._log.warn(
             "{method} {target}: given up: {problem}",
@@ -246,6 +253,7 @@ class _Tries:
             groups.insert(0, (self._first,))
         if self._asked.method in _READS and self._asked.target is not None:
             groups.append(session.read_urls)
+        self._proxies = len({one for group in groups for one in group})
         proxy = circuits.choose(groups, self._failed, self._source is not None)
         if proxy is None:
             raise self._unavailable("none of its servers answers")
@@ -264,6 +272,7 @@ class _Tries:
             )
         except Lost as lost:
             reason = str(lost)
+            self._silences += isinstance(lost, Silent)
             raise self._again(proxy, reason) from None
         else:
             if response.code in UNANSWERED:

@@ -76,6 +76,15 @@ class Containers:
             )
         self._there.add(name)
 
+    async def renew(self, name: str) -> None:
+        """
+        Make a container that is gone: somebody removed it while it was empty.
+
+        :raises StoreUnavailable: as :meth:`need`.
+        """
+        self._there.discard(name)
+        await self.need(name)
+
     async def _find(self) -> None:
         """Note which there are."""
         answer = await self._calls.request(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 __all__ = ["each"]
 
@@ -22,7 +22,7 @@ async def each(
     things: Iterable[T], call: Callable[[T], Awaitable[object]], at_once: int = AT_ONCE
 ) -> None:
     """
-    Call a function for each thing; all are tried, whichever fails.
+    Call a function for each thing; all are tried, whichever fails. Cancelling ends it.
 
     :raises Exception: what the first call that failed raised, when all are over.
     """
@@ -46,3 +46,5 @@ async def _work(
             await call(thing)
         except Exception as error:
             failures.append(error)
+            if isinstance(error, CancelledError):
+                return

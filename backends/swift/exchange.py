@@ -21,7 +21,7 @@ from glancetx.answers import drop, read_body
 from glancetx.errors import OriginUnavailable
 from glancetx.idle import Idle
 
-__all__ = ["LARGEST_ANSWER", "Lost", "Response", "Source", "exchange"]
+__all__ = ["LARGEST_ANSWER", "Lost", "Response", "Silent", "Source", "exchange"]
 
 #: Bytes of an answer that is read whole, if the caller does not say.
 LARGEST_ANSWER = 1024 * 1024
@@ -31,6 +31,10 @@ _PEER = "Swift"
 
 class Lost(Exception):
     """No answer came, or not all of it. The text is for the log."""
+
+
+class Silent(Lost):
+    """Nothing came for as long as one waits."""
 
 
 @frozen
@@ -207,7 +211,7 @@ class _Waiting:
         headers: Headers,
         source: Source | None,
     ) -> IResponse:
-        """:raises Lost: if the server was silent for too long."""
+        """:raises Silent: if the server was silent for too long."""
         self._idle.start()
         body = None
         try:
@@ -218,7 +222,7 @@ class _Waiting:
         except CancelledError:
             if self._silent:
                 seconds = self._idle.seconds
-                raise Lost(f"no answer in {seconds:g} seconds") from None
+                raise Silent(f"no answer in {seconds:g} seconds") from None
             raise
         finally:
             if body is not None:

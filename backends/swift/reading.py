@@ -35,6 +35,9 @@ IDLE = 60
 """Seconds without a byte after which another proxy is asked. A proxy itself needs 20 to
 find out that two object servers hang."""
 
+ANSWER = 600
+"""Seconds for an answer: no bound, since each request has one, of all its tries."""
+
 OK = 200
 PARTIAL = 206
 MISSING = 404
@@ -107,6 +110,7 @@ class _Reading:
             Digests(tools.clock, tools.threads),  # nothing is checked, so nothing made
             tools.clock,
             idle_seconds=IDLE,
+            answer_seconds=ANSWER,
         )
 
     async def look(self, stop: int) -> None:

@@ -104,11 +104,17 @@ class Remover:
         # without an end, a segment is what a killed writer left.
         segments = await self._segments(path)
         after = self._grace or OWN_GRACE
-        await each(segments, lambda segment: self._end_later(segment, after))
+        ending: list[str] = []
+
+        async def end(segment: str) -> None:
+            if await self._end_later(segment, after) == ACCEPTED:
+                ending.append(segment)
+
+        await each(segments, end)
         await self._drop(path)
         if busy and not self._grace:
             self._later(self._remove_unread(key, segments))
-        return segments
+        return ending
 
     async def _remove_whole(self, key: str) -> None:
         """Let Swift remove a manifest with its segments, and see whether it did."""
@@ -214,16 +220,17 @@ class Remover:
 
     async def _probe(self, key: str, listed: set[str]) -> None:
         """
-        Remove the segments that a killed writer wrote last: listings may not yet have
-        them, but they are numbered.
+        Remove the segments, and manifests of them, that a killed writer wrote last:
+        listings may not yet have them, but they are numbered.
         """
         container = self._names.container(key)
-        number = misses = 0
-        while misses < MISSES:
-            number += 1
-            path = self._names.segment(key, number)
-            if path.removeprefix(f"{container}/") not in listed:
-                misses = misses + 1 if await self._drop(path) == MISSING else 0
+        for name in (self._names.segment, self._names.part):
+            number = misses = 0
+            while misses < MISSES:
+                number += 1
+                path = name(key, number)
+                if path.removeprefix(f"{container}/") not in listed:
+                    misses = misses + 1 if await self._drop(path) == MISSING else 0
 
     async def _ending(self, path: str) -> bool:
         """Whether an object has a time at which it goes."""
@@ -232,11 +239,12 @@ class Remover:
         )
         return answer.code == OK and answer.header(b"X-Delete-At") is not None
 
-    async def _end_later(self, path: str, seconds: int) -> None:
+    async def _end_later(self, path: str, seconds: int) -> int:
         headers = Headers({b"X-Delete-After": [b"%d" % seconds]})
-        await self._calls.request(
+        answer = await self._calls.request(
             b"POST", path, headers=headers, expect=(ACCEPTED, MISSING)
         )
+        return answer.code
 
     async def _drop(self, path: str) -> int:
         answer = await self._calls.request(

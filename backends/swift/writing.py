@@ -22,6 +22,7 @@ from glancetx.interfaces import IPieceWriter, Tools
 from glancetx.json_body import JsonBody
 
 from .calls import Calls, Response
+from .containers import Containers
 from .crowd import each
 from .names import Names
 from .plan import Plan
@@ -66,10 +67,17 @@ class Writer:
     """
 
     def __init__(
-        self, calls: Calls, names: Names, tools: Tools, key: str, plan: Plan
+        self,
+        calls: Calls,
+        names: Names,
+        containers: Containers,
+        tools: Tools,
+        key: str,
+        plan: Plan,
     ) -> None:
         self._calls = calls
         self._names = names
+        self._containers = containers
         self._tools = tools
         self._key = key
         self._plan = plan
@@ -189,9 +197,12 @@ class Writer:
         Begin an object. Much of it cannot be sent again, so a proxy is asked something
         small first: that shows whether it lives and takes the token.
         """
+        container = self._names.container(self._key)
         answer = await self._calls.request(
-            b"HEAD", self._names.container(self._key), expect=(NO_CONTENT,)
+            b"HEAD", container, expect=(NO_CONTENT, MISSING)
         )
+        if answer.code == MISSING:
+            await self._containers.renew(container)
         if self._over:
             raise CancelledError
         self._count += 1
@@ -282,13 +293,20 @@ class Writer:
         self._begun.append(path)
         headers = _binary()
         headers.setRawHeaders(b"ETag", [found.encode("ascii")])
-        answer = await self._calls.request(
-            b"PUT",
-            path,
-            headers=headers,
-            body=lambda: BytesBody(data),
-            expect=(CREATED,),
-        )
+
+        async def put(*expect: int) -> Response:
+            return await self._calls.request(
+                b"PUT",
+                path,
+                headers=headers,
+                body=lambda: BytesBody(data),
+                expect=expect,
+            )
+
+        answer = await put(CREATED, MISSING)
+        if answer.code == MISSING:
+            await self._containers.renew(self._names.container(self._key))
+            answer = await put(CREATED)
         self._check(answer, path, found)
 
     async def _put_last(self) -> None:

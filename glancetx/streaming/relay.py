@@ -84,6 +84,7 @@ class RemotePiece:
         checks: Sequence[Check] = (),
         etag: bytes | None = None,
         idle_seconds: float = 30,
+        answer_seconds: float | None = None,
         tries: int = 3,
         seen: Callable[[int], None] = _ignore,
     ) -> None:
@@ -93,6 +94,7 @@ class RemotePiece:
         :param checks: in order, without overlap.
         :param etag: what the server must say, with its quotes.
         :param idle_seconds: how long the server may be silent.
+        :param answer_seconds: the same until it answers, if that is another time.
         :param tries: how often in a row an answer may break without a new byte.
         :param seen: told how many bytes came.
         """
@@ -104,6 +106,7 @@ class RemotePiece:
         self.checks = checks
         self.etag = etag
         self.idle_seconds = idle_seconds
+        self.answer_seconds = answer_seconds or idle_seconds
         self.tries = tries
         self.seen = seen
 
@@ -229,9 +232,9 @@ class _Reading:
         asked = Answer(piece.name, self._offset, self._stop, piece.size, self._etag)
         answer = piece.ask(asked.start, asked.stop)
         try:
-            response = await answer.addTimeout(piece.idle_seconds, piece.clock)
+            response = await answer.addTimeout(piece.answer_seconds, piece.clock)
         except TimeoutError:
-            raise Unready(f"no answer in {piece.idle_seconds:g} seconds") from None
+            raise Unready(f"no answer in {piece.answer_seconds:g} seconds") from None
         try:
             self._etag = check_answer(response, asked)
         except Exception:
