@@ -39,6 +39,8 @@ __all__ = [
     "upgrade",
 ]
 
+#: How long each step of reading a whole database may take.
+CHECK_SECONDS = 3600.0
 #: Alembic keeps what it works on in module variables.
 _one_at_a_time = threading.Lock()
 
@@ -86,7 +88,7 @@ def check(url: str) -> None:
             f"the database {problem}, this version needs {newest()}; "
             "run `glancetx db upgrade` or start the server"
         )
-    with connected(url, False) as connection:
+    with connected(url, False, CHECK_SECONDS) as connection:
         if damage := find_damage(connection):
             raise CatalogueUnavailable(f"the database is damaged: {damage}")
         if differences(connection):
