@@ -49,10 +49,10 @@ class Response:
     """
 
     code: int
-    headers: Headers
+    headers: Headers = field(repr=False)  # one may be a token
     length: int | None
     proxy: str
-    body: bytes | None
+    body: bytes | None = field(repr=False)
     response: IResponse = field(repr=False)
 
     def header(self, name: bytes) -> bytes | None:
