@@ -232,7 +232,9 @@ def _share(
 
 
 class _CannotBegin(Exception):
-    """There is no transaction to be had; why is its cause."""
+    """
+    There is no transaction to be had, or each loses its connection; why is its cause.
+    """
 
 
 def read(engine: Engine, calls: Sequence[Call]) -> list[Any]:
@@ -241,7 +243,7 @@ def read(engine: Engine, calls: Sequence[Call]) -> list[Any]:
 
     It begins after the last call was asked for, so each sees what was committed
     before. A call whose connection is lost is made once more; if there is no other
-    connection, all that are left fail.
+    connection, or that is lost as well, all that are left fail.
     """
     results: list[Any] = []
     with engine.connect() as connection:
@@ -260,10 +262,10 @@ def write(engine: Engine, calls: Sequence[Call]) -> list[Any]:
     """
     Make calls one after the other, each in a transaction of its own.
 
-    A call is made again if its transaction was undone because of another, or its
-    connection was lost before the commit. If one cannot begin, because another process
-    writes for too long or the database is away, those behind it fail with it, lest each
-    waits as long.
+    A call is made again if its transaction was undone because of another, and once if
+    its connection was lost before the commit. If one cannot begin, because another
+    process writes for too long or the database is away or stands still, those behind it
+    fail with it, lest each waits as long.
     """
     results: list[Any] = []
     with engine.connect() as connection:
@@ -284,13 +286,16 @@ def _look(connection: Connection, call: Call) -> Any:
         try:
             return call(connection)
         except DBAPIError as error:
-            if last or not error.connection_invalidated:
+            if not error.connection_invalidated:
                 raise
+            if last:
+                raise _CannotBegin from error
         connection.rollback()
     raise AssertionError
 
 
 def _change(connection: Connection, call: Call) -> Any:
+    lost = False
     for pause in _pauses():
         transaction = _begin(connection)
         done = False
@@ -300,8 +305,11 @@ def _change(connection: Connection, call: Call) -> Any:
                 done = True
         except DBAPIError as error:
             undone = error.connection_invalidated and not done
+            if undone and lost:
+                raise _CannotBegin from error
             if pause is None or not (undone or postgresql.is_conflict(error)):
                 raise
+            lost = lost or undone
         else:
             return result
         sleep(pause)

@@ -169,6 +169,11 @@ def _watch(engine: Engine) -> None:
     """Note when each connection in use was told something."""
     told = _told[engine] = {}
 
+    @event.listens_for(engine, "connect", insert=True)
+    def connected(connection: Any, record: object) -> None:
+        """Before anybody else: SQLAlchemy asks the first one what it is."""
+        told[connection] = monotonic()
+
     @event.listens_for(engine, "before_cursor_execute")
     def executes(connection: Connection, cursor: Any, *rest: Any) -> None:
         told[cursor.connection] = monotonic()

@@ -20,9 +20,11 @@ from sqlalchemy import Connection, create_engine, event, insert, text
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs
+from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from glancetx.catalogue import SORT_KEYS, Catalogue
+from glancetx.catalogue import catalogue as catalogue_module
 from glancetx.catalogue.copying import copy
 from glancetx.catalogue.db import (
     _config,
@@ -363,6 +365,31 @@ class TroubleTests(OnPostgres, CatalogueTestCase):
         self.assertEqual(await impatient.find(image.id), image)
         self.assertLess(monotonic() - begun, 5)
 
+    async def test_says_nothing(self) -> None:
+        """
+        One that lets everybody in and answers nobody keeps nobody waiting for long:
+        neither who asks first, nor who asks behind others.
+        """
+        self.patch(catalogue_module, "GRACE_SECONDS", 0.1)
+        image, silence = await self.queued(), Silence(shared_postgres().port)
+        port = reactor.listenTCP(0, silence, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        self.addCleanup(silence.end)
+        where, _, database = self.url.rpartition("/")
+        url = f"{where.rpartition(':')[0]}:{port.getHost().port}/{database}"
+        catalogue = Catalogue(url, reactor, busy_seconds=0.2)
+        await catalogue.start()
+        self.addCleanup(lambda: Deferred.fromCoroutine(catalogue.stop()))
+        silence.fallen = True
+        begun = monotonic()
+        calls = [catalogue.find(image.id), *(catalogue.beat("") for _ in range(9))]
+        for call in [Deferred.fromCoroutine(call) for call in calls]:
+            with self.assertRaises(CatalogueUnavailable):
+                await call
+        self.assertLess(monotonic() - begun, 5)
+        silence.fallen = False
+        self.assertEqual(await catalogue.find(image.id), image)
+
     async def test_away(self) -> None:
         """
         While it is away all calls fail at once, none says where it should be, the log
@@ -388,6 +415,41 @@ class TroubleTests(OnPostgres, CatalogueTestCase):
         self.assertEqual(len(told), 2, "readers and the writer, each once")
         back = [e for e in events if e.get("log_format") == "the catalogue is back"]
         self.assertEqual(len(back), 2)
+
+
+class Whispering(ProxyServer):
+    """A client of :class:`Silence`."""
+
+    factory: Any
+
+    def connectionMade(self) -> None:
+        self.factory.clients.append(self)
+        super().connectionMade()
+
+    def dataReceived(self, data: bytes) -> None:
+        """What begins with none of these is said by who is in already."""
+        if not self.factory.fallen or data[:1] in (b"\0", b"p"):
+            super().dataReceived(data)
+
+
+class Silence(ProxyFactory):
+    """
+    Stands before PostgreSQL.
+
+    :ivar fallen: whether only who logs in is heard.
+    """
+
+    protocol = Whispering
+    noisy = False
+
+    def __init__(self, port: int) -> None:
+        super().__init__("127.0.0.1", port)
+        self.fallen = False
+        self.clients: list[Any] = []
+
+    def end(self) -> None:
+        for client in self.clients:
+            client.transport.abortConnection()
 
 
 def _setting(connection: Connection, name: str) -> object:
