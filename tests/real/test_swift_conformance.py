@@ -10,7 +10,7 @@ from typing import Any
 
 from glancetx.backends.swift.backend import SwiftBackend
 from glancetx.testing import BackendTests
-from tests.swift_case import StoreCase
+from tests.swift_case import MIB, StoreCase
 
 from .swift import missing_swift, shared_swift
 
@@ -40,7 +40,7 @@ class RealSwiftTests(BackendTests, StoreCase):
         return SHARD + super().new_key()[len(SHARD) :]  # containers are slow to make
 
     def make_backend(self) -> SwiftBackend:
-        return self.new_backend(container=PREFIX)
+        return self.new_backend(container=PREFIX, segment_size=2 * MIB)
 
     async def leftovers(self) -> list[str]:
         await self.settled()
