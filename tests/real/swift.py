@@ -222,7 +222,6 @@ class RealSwift:
 
     def expire(self) -> None:
         """Remove objects whose time is over, from the listings, too."""
-        self.update()
         self._once("swift.container.updater", "container")  # for the expirer's own
         self._once("swift.obj.expirer", "expirer")
 
