@@ -1,7 +1,7 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-Tests for the small rooms of ``glancetx.backends.swift``: crowds, readers, reports.
+Tests for the small rooms of ``glancetx.backends.swift``: readers, reports.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
-from glancetx.backends.swift.crowd import each
 from glancetx.backends.swift.exchange import Response
 from glancetx.backends.swift.readers import Readers
 from glancetx.backends.swift.reports import read_report
@@ -21,49 +20,6 @@ from glancetx.errors import StoreUnavailable
 from .responses import FakeResponse
 
 NAME = "piece"
-
-
-class CrowdTests(SynchronousTestCase):
-    """``each``"""
-
-    def setUp(self) -> None:
-        self.calls: list[tuple[int, Deferred[None]]] = []
-
-    def call(self, thing: int) -> Deferred[None]:
-        waiting: Deferred[None] = Deferred()
-        self.calls.append((thing, waiting))
-        return waiting
-
-    def test_a_few_at_once(self) -> None:
-        """
-        No more calls than were said are under way; all are made.
-        """
-        done = Deferred.fromCoroutine(each(range(7), self.call, at_once=3))
-        made = 0
-        while made < len(self.calls):
-            self.assertLessEqual(len(self.calls) - made, 3)
-            self.assertNoResult(done)
-            self.calls[made][1].callback(None)
-            made += 1
-        self.assertEqual([thing for thing, _ in self.calls], list(range(7)))
-        self.successResultOf(done)
-
-    def test_failure(self) -> None:
-        """
-        What fails keeps nothing else from being tried, and is told at the end.
-        """
-        done = Deferred.fromCoroutine(each(range(4), self.call, at_once=1))
-        self.calls[0][1].errback(KeyError("first"))
-        for number in (1, 2, 3):
-            self.assertNoResult(done)
-            self.calls[number][1].callback(None)
-        self.failureResultOf(done, KeyError)
-
-    def test_nothing(self) -> None:
-        """
-        Nothing to do is done at once.
-        """
-        self.successResultOf(Deferred.fromCoroutine(each([], self.call)))
 
 
 class ReadersTests(SynchronousTestCase):
