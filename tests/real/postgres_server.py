@@ -26,7 +26,7 @@ USERS = ("postgres", "nobody")
 
 def main() -> int:
     """Run until told to end, or left alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it is for the tests
+    os.setsid()  # what a terminal sends to the tests is not for this process
     said = json.loads(sys.argv[1])
     folder = Path(said["folder"])
     account = unprivileged(folder)

@@ -73,12 +73,14 @@ class Servers:
     def once(self, module: str, *confs: str) -> None:
         """Let a daemon do its work once for each of these configurations."""
         import_module(module)
-        children = []
         for conf in confs:
-            children.append(os.fork())
-            if children[-1] == 0:
+            child = os.fork()
+            if child == 0:
                 self._become(module, [conf, "once", "-v"], module)
-        codes = [os.waitpid(child, 0)[1] for child in children]
+            self._pids[conf] = child
+        codes = [os.waitpid(self._pids[conf], 0)[1] for conf in confs]
+        for conf in confs:
+            del self._pids[conf]
         if any(codes):
             raise RuntimeError(f"{module} failed:\n{self._log(module)}")
 
@@ -181,7 +183,7 @@ def load(folder: Path, durable: bool) -> None:
 
 def main() -> None:
     """Do what is said, until nobody is there to say anything."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: it is for the tests
+    os.setsid()  # what a terminal sends to the tests is not for this process
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     said: dict[str, Any] = json.loads(sys.argv[1])
     folder = Path(said["folder"])
