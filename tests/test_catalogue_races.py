@@ -13,8 +13,15 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.python.failure import Failure
 
-from glancetx.catalogue import Catalogue
-from glancetx.errors import BadValue, ImageExists, ImageInUse, NoSuchImage, WrongState
+from glancetx.catalogue import Catalogue, Hold
+from glancetx.errors import (
+    BadValue,
+    ImageExists,
+    ImageInUse,
+    NoSuchImage,
+    TooMany,
+    WrongState,
+)
 from glancetx.image import Image, Lease, Status
 
 from .catalogues import (
@@ -141,6 +148,33 @@ class RaceTests(CatalogueTestCase):
             )
             leased = not self.assert_one(results, NoSuchImage, ImageInUse)
             self.assertEqual(await self.other.leases(image.id), (lease,) * leased)
+
+    async def test_too_many_leases(self) -> None:
+        """
+        Two that want the last lease do not both get it.
+        """
+        for _ in range(ROUNDS):
+            image = await self.active()
+            lease = Lease(image.id, "a", "http://z.invalid", None, self.now, self.now)
+            results = await outcomes(
+                self.catalogue.lease(lease, DIGEST, 1),
+                self.other.lease(evolve(lease, holder="b"), DIGEST, 1),
+            )
+            self.assert_one(results, TooMany)
+
+    async def test_held_by_two(self) -> None:
+        """
+        Two that note the same hold both do; one of them sees to it.
+        """
+        for number in range(ROUNDS):
+            noted = Hold("http://o.invalid", str(number), DIGEST, "held")
+            results = await outcomes(self.catalogue.hold(noted), self.other.hold(noted))
+            self.assertEqual(results, [None, None])
+            hold = (await self.catalogue.holds())[-1]
+            self.pass_seconds(1)
+            results = await outcomes(self.catalogue.claim(hold), self.other.claim(hold))
+            self.assertEqual(sorted(map(bool, results)), [False, True])
+            self.assertTrue(await self.other.unhold(results[0] or results[1]))
 
     async def test_changed_by_two(self) -> None:
         """
