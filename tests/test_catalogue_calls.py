@@ -354,6 +354,7 @@ class TroubleTests(CatalogueTestCase):
             "mysql://me:secret@db/x",
             "postgresql+asyncpg://me:secret@db/x",
             "postgresql://me@db/x?password=secret",
+            "postgresql://me:half@secret@db/x",
             "nonsense:secret",
         ):
             with self.assertRaises(ConfigError) as caught:

@@ -134,10 +134,35 @@ class CopyTests(CatalogueTestCase):
         """
         What is no catalogue of this version is not copied.
         """
-        source = self.target()
+        old = Path(self.mktemp()).absolute()
+        old.touch()
         with self.assertRaises(CatalogueUnavailable) as caught:
-            copy(source, self.target())
+            copy(f"sqlite:///{old}", self.target())
         self.assertIn("upgrade it first", str(caught.exception))
+
+    async def test_nothing(self) -> None:
+        """
+        Where nothing is, nothing is copied, and nothing made.
+        """
+        file = Path(self.mktemp()).absolute()
+        with self.assertRaises(CatalogueUnavailable) as caught:
+            copy(f"sqlite:///{file}", self.target())
+        self.assertIn("nothing to be copied", str(caught.exception))
+        self.assertEqual(list(file.parent.glob(f"{file.name}*")), [])
+
+    async def test_itself(self) -> None:
+        """
+        None is copied to where it is, by whatever name; nobody waits for himself.
+        """
+        urls = [self.url]
+        if self.url.startswith("sqlite"):
+            other = Path(self.mktemp()).absolute()
+            other.symlink_to(self.path)
+            urls.append(f"sqlite:///{other}")
+        for url in urls:
+            with self.assertRaises(CatalogueUnavailable) as caught:
+                await deferToThread(copy, self.url, url)
+            self.assertIn("to where it is", str(caught.exception))
 
 
 class PurgeTests(CatalogueTestCase):

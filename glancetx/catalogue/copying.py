@@ -15,7 +15,7 @@ from glancetx.errors import BadValue, CatalogueUnavailable
 
 from . import processes
 from .db import connected, newest, ready, revision_of
-from .engines import settle, turn
+from .engines import exists, is_same, settle, turn
 from .processes import Process
 from .schema import metadata, server
 
@@ -42,10 +42,14 @@ def copy(
     :param check: raises if the processes that are known at the source are in the way.
     :returns: how many rows each table has.
     :raises CatalogueUnavailable: if the source is no catalogue of this version, the
-        target is not empty, or either is in trouble.
+        target is not empty or the source itself, or either is in trouble.
     :raises BadValue: if a text cannot be kept at the target.
     :raises ConfigError: if a URL cannot be used.
     """
+    if not exists(source):
+        raise CatalogueUnavailable("there is nothing to be copied")
+    if is_same(source, target):
+        raise CatalogueUnavailable("it cannot be copied to where it is")
     with turn(source), connected(source, False) as there:
         _require_current(there)
         check(processes.everyone(there))

@@ -187,9 +187,15 @@ def revision_of(connection: Connection) -> str | None:
     """
     The revision of a database, ``None`` if it has no tables yet.
 
-    :raises CatalogueUnavailable: if a newer version of the code made it.
+    :raises CatalogueUnavailable: if another version of the code made it.
     """
-    revision = MigrationContext.configure(connection).get_current_revision()
+    revisions = MigrationContext.configure(connection).get_current_heads()
+    if len(revisions) > 1:
+        raise CatalogueUnavailable(
+            f"the database is at several revisions: {', '.join(sorted(revisions))}; "
+            "another program changed it"
+        )
+    revision = next(iter(revisions), None)
     scripts = ScriptDirectory.from_config(_config())
     known = {script.revision for script in scripts.walk_revisions()}
     if revision is not None and revision not in known:

@@ -6,6 +6,7 @@ Connections to the catalogue's database, of whichever kind, and what its errors 
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -30,6 +31,7 @@ __all__ = [
     "as_fact",
     "exists",
     "find_damage",
+    "is_same",
     "make_engine",
     "merges",
     "settle",
@@ -88,6 +90,9 @@ def _parsed(url: str) -> tuple[URL, Kind]:
     if "password" in parsed.query:
         problem = "has a password among its options; write it as USER:PASSWORD@HOST"
         raise ConfigError("catalogue", "url", problem)
+    if "@" in (parsed.host or ""):
+        problem = "has an @ in its user or password; write it as %40"
+        raise ConfigError("catalogue", "url", problem)
     return parsed, _KINDS[parsed.get_backend_name()]
 
 
@@ -121,6 +126,20 @@ def exists(url: str) -> bool:
     """
     parsed, kind = _parsed(url)
     return kind.exists(parsed)
+
+
+def is_same(one: str, other: str) -> bool:
+    """
+    Whether two URLs certainly lead to the same database.
+
+    :raises ConfigError: if one of them cannot be used.
+    """
+    ours, kind = _parsed(one)
+    theirs, their_kind = _parsed(other)
+    if kind is sqlite and their_kind is sqlite:
+        files = (sqlite.file_of(ours), sqlite.file_of(theirs))
+        return len(set(map(os.path.realpath, files))) == 1
+    return ours == theirs
 
 
 def turn(url: str) -> AbstractContextManager[None]:

@@ -63,10 +63,11 @@ _CONFLICTS = ("40001", "40P01")
 _MISTAKES = (
     exc.DataError,
     exc.IntegrityError,
-    exc.NotSupportedError,
     exc.ProgrammingError,
 )
 _NO_RIGHT = "42501"
+#: Of schemas, tables, columns or indexes that are not there, or are there already.
+_OTHER_TABLES = ("3F000", "42P01", "42703", "42P07", "42701", "42710")
 _UNREACHABLE = "PostgreSQL cannot be reached"
 
 #: Of each engine the connections in use, and when each was told something last.
@@ -269,24 +270,37 @@ def as_fact(error: exc.DBAPIError) -> GlancetxError | None:
     """
     detail = " ".join(str(error.orig).split())
     if isinstance(error, _MISTAKES):
-        return _mistake(detail, _state(error.orig))
+        return _mistake(error, detail)
     if is_conflict(error):
         return CatalogueUnavailable("too many others write at the same time")
-    said = getattr(getattr(error.orig, "diag", None), "message_primary", None)
+    said = _said(error)
     if said is None or error.connection_invalidated:
         return CatalogueUnavailable(_UNREACHABLE, detail)
     return CatalogueUnavailable(f"PostgreSQL: {said}")
 
 
-def _mistake(detail: str, state: str | None) -> GlancetxError | None:
+def _mistake(error: exc.DBAPIError, detail: str) -> GlancetxError | None:
     """What is wrong with what was said, if that is not for the program to mend."""
+    state = _state(error.orig)
     if "(0x00)" in detail:
         return BadValue("a text", "must not have the character NUL")
     if state is None and "connection option" in detail:
         return ConfigError("catalogue", "url", detail)
     if state == _NO_RIGHT:
         return CatalogueUnavailable(f"PostgreSQL: {detail}")
+    if state in _OTHER_TABLES:
+        return CatalogueUnavailable(
+            f"PostgreSQL: {_said(error)}; its tables are not those that "
+            "this version makes"
+        )
     return None
+
+
+def _said(error: exc.DBAPIError) -> str | None:
+    """The server's own sentence; ``None`` if it said nothing."""
+    diagnosis = getattr(error.orig, "diag", None)
+    said: str | None = getattr(diagnosis, "message_primary", None)
+    return said
 
 
 def _state(cause: object) -> str | None:

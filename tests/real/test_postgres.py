@@ -17,6 +17,7 @@ from typing import Any
 from alembic import command
 from attrs import evolve
 from sqlalchemy import Connection, create_engine, event, insert, text
+from sqlalchemy.exc import DBAPIError
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs
@@ -35,7 +36,7 @@ from glancetx.catalogue.db import (
     newest,
     upgrade,
 )
-from glancetx.catalogue.engines import make_engine
+from glancetx.catalogue.engines import as_fact, make_engine
 from glancetx.catalogue.listing import list_images
 from glancetx.catalogue.schema import ids
 from glancetx.errors import BadValue, CatalogueUnavailable
@@ -115,6 +116,11 @@ class DbTests(TestCase):
         self.refused("1 rows of properties refer to rows that are not there")
         self.execute("DELETE FROM properties", "ALTER TABLE images DROP checksum")
         self.refused("changed by another program")
+        self.execute("DROP TABLE tags")
+        self.refused('"tags" does not exist; its tables are not those')
+        self.execute("INSERT INTO alembic_version VALUES ('0001')")
+        self.refused("several revisions")
+        self.execute("DELETE FROM alembic_version WHERE version_num = '0001'")
         self.execute("UPDATE alembic_version SET version_num = '9876'")
         self.refused("newer")
 
@@ -123,8 +129,9 @@ class DbTests(TestCase):
         A migration that fails changes nothing.
         """
         self.execute("CREATE TABLE intents (x integer)")
-        with self.assertRaises(Exception):  # noqa: B017 - the database's own
+        with self.assertRaises(CatalogueUnavailable) as caught:
             upgrade(self.url)
+        self.assertIn('"intents" already exists', str(caught.exception))
         self.assertIsNone(current(self.url))
         self.execute("DROP TABLE intents")
         upgrade(self.url)
@@ -301,6 +308,18 @@ class TroubleTests(OnPostgres, CatalogueTestCase):
             self.assertEqual(await impatient.find(image.id), image)
         self.assertIn("timeout", caught.exception.reason)
         await impatient.delete(image.id)
+
+    def test_standby(self) -> None:
+        """
+        A server that only follows another is one that is not available.
+        """
+        with connected(self.url, False) as connection:
+            with self.assertRaises(DBAPIError) as caught:
+                connection.execute(
+                    text("DO $$ BEGIN RAISE feature_not_supported; END $$")
+                )
+            fact = as_fact(caught.exception)
+        self.assertIsInstance(fact, CatalogueUnavailable)
 
     async def test_connections(self) -> None:
         """
