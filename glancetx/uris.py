@@ -35,6 +35,9 @@ _URI = re.compile(
     r"(?P<path>(?:/[A-Za-z0-9._~-]*)*)"
 )
 
+# Who writes a user writes a password, which is not to be shown.
+_USER = re.compile(r"//.*@", re.DOTALL)
+
 # What may stand before and behind an id; the parts between slashes.
 _FORMS = {
     ((), ()),
@@ -112,9 +115,9 @@ def parse_base(url: str) -> Base:
     if base is None:
         raise BadValue(
             "url",
-            f"{url!r} is no usable address of a server; write http://HOST, "
-            "http://HOST:PORT or https://HOST/PATH, in ASCII, without user, query, "
-            "fragment or percent escapes",
+            f"{_USER.sub('//...@', url)!r} is no usable address of a server; write "
+            "http://HOST, http://HOST:PORT or https://HOST/PATH, in ASCII, without "
+            "user, query, fragment or percent escapes",
         )
     return base
 

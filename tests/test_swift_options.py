@@ -181,7 +181,7 @@ class OptionsTests(SynchronousTestCase):
         """
         for name, values in {
             "segment_size": (0, 256, 6 * 1024**3),
-            "grace_seconds": (-1,),
+            "grace_seconds": (-1, 10**12),
             "tempurl_seconds": (10, 86400),
         }.items():
             for value in values:

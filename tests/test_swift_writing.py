@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
@@ -391,6 +391,14 @@ class TroubleTests(WriterCase):
         await writer.abort()
         self.assertEqual(self.swift.objects(), {})
         self.assertGreaterEqual(self.swift.count("DELETE", KEY), 3)
+
+    async def test_two_aborts(self) -> None:
+        """
+        Two who abort at the same time do not disturb each other.
+        """
+        writer = await self.write(self.data)
+        await gatherResults([writer.abort(), writer.abort()], consumeErrors=True)
+        self.assertEqual(self.swift.objects(), {})
 
     async def test_abort_lists_nothing(self) -> None:
         """

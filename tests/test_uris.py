@@ -287,7 +287,6 @@ class BaseTests(SynchronousTestCase):
             "glance",
             "http://",
             "http://h?",
-            "http://u@h",
             "http://h/%41",
             "http://h//",
             "http://h/../x",
@@ -297,3 +296,12 @@ class BaseTests(SynchronousTestCase):
         ):
             problem = self.assertRaises(BadValue, parse_base, url)
             self.assertIn(repr(url), str(problem))
+
+    def test_password(self) -> None:
+        """
+        But a user's name and password are not shown.
+        """
+        for user in ("u", "u:secret", "secret/x", "a@secret", "a\nsecret"):
+            problem = self.assertRaises(BadValue, parse_base, f"http://{user}@h/x")
+            self.assertIn("'http://...@h/x'", str(problem))
+            self.assertNotIn("secret", str(problem))

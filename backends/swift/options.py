@@ -21,6 +21,7 @@ __all__ = ["OPTIONS", "Settings", "read_options"]
 MIB = 1024 * 1024
 LEAST_SEGMENT, LARGEST_SEGMENT = MIB, 5 * 1024 * MIB
 TEMPURL_SECONDS = (300, 600)
+LONGEST_GRACE = 366 * 24 * 3600
 
 OPTIONS = (
     Option("auth", str, '"v1", the cluster\'s own tokens, or "v3", Keystone\'s'),
@@ -242,8 +243,8 @@ class _Reader:
             self._fail(
                 "segment_size", f"must be from {LEAST_SEGMENT} to {LARGEST_SEGMENT}"
             )
-        if self._given["grace_seconds"] < 0:
-            self._fail("grace_seconds", "must be 0 or more")
+        if not 0 <= self._given["grace_seconds"] <= LONGEST_GRACE:
+            self._fail("grace_seconds", f"must be from 0 to {LONGEST_GRACE}")
         least, most = TEMPURL_SECONDS
         if not least <= self._given["tempurl_seconds"] <= most:
             self._fail("tempurl_seconds", f"must be from {least} to {most}")

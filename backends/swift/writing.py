@@ -158,7 +158,8 @@ class Writer:
 
     async def _drop(self, path: str) -> None:
         await self._calls.request(b"DELETE", path, expect=(NO_CONTENT, MISSING))
-        self._begun.remove(path)
+        if path in self._begun:  # nobody else aborts at the same time
+            self._begun.remove(path)
 
     # Bytes
 
