@@ -23,7 +23,14 @@ from typing import IO
 
 from bench.client import Order, Result
 
-__all__ = ["BenchError", "Process", "Processes", "free_port", "kernel_seconds"]
+__all__ = [
+    "BenchError",
+    "Process",
+    "Processes",
+    "cpu_seconds",
+    "free_port",
+    "kernel_seconds",
+]
 
 START_SECONDS = 30
 STOP_SECONDS = 20

@@ -6,6 +6,7 @@ A store in Swift: transfers through glancetx, and straight to a proxy of the sam
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -13,7 +14,7 @@ from collections.abc import Callable
 from statistics import median
 
 from bench.client import Order, Transfer
-from bench.processes import BenchError
+from bench.processes import BenchError, cpu_seconds
 from bench.report import MIB, Line, Sample, Target, amount, ratio
 from bench.scene import Findings, Scene, play, require_room, tell
 from bench.servers import start_server
@@ -39,6 +40,11 @@ user = "{user}"
 key = "{key}"
 grace_seconds = 0
 """
+
+BOUND = (
+    "{name}: Swift takes {swift:.2f} CPU s/GiB and glancetx {ours:.2f} on top, on the "
+    "same {cores} cores: once all of them are busy, the ratio is {bound:.2f} at most."
+)
 
 OURS = "glancetx"
 CURL = "curl"
@@ -86,16 +92,17 @@ class _Comparison:
         findings = Findings()
         tell("upload of an image to Swift")
         found = self._play(self._upload, self._put)
-        findings.lines += _lines("upload, digests + Swift, curl to a proxy", found)
+        _compare(findings, "upload to Swift with digests, curl to a proxy", found)
         image = self._server.upload(self._scene.bytes)
         path = self._manifest()
         self._require_same(image, path)
         tell("GET of an image in Swift")
         url = f"{self._server.url}{image}"
         found = self._play(
-            lambda: self._curl(url), lambda: self._curl_swift(f"/{path}")
+            lambda: self._curl(self._server.cpu, url),
+            lambda: self._curl_swift(f"/{path}"),
         )
-        findings.lines += _lines("GET from Swift, curl from a proxy", found)
+        _compare(findings, "GET from Swift, curl from a proxy", found)
         findings.lines.append(self._memory(image))
         return findings
 
@@ -106,6 +113,7 @@ class _Comparison:
 
     def _upload(self) -> Sample:
         sample = self._curl(
+            self._server.cpu,
             f"{self._server.url}/images",
             *("-X", "POST", "-T", str(self._scene.bytes)),
             *("-H", "x-image-meta-disk_format: raw"),
@@ -122,16 +130,21 @@ class _Comparison:
 
     def _curl_swift(self, path: str, *arguments: str) -> Sample:
         token = f"X-Auth-Token: {self._token}"
-        return self._curl(f"{self._account}{path}", "-H", token, *arguments)
+        url = f"{self._account}{path}"
+        return self._curl(self._swift_cpu, url, "-H", token, *arguments)
 
-    def _curl(self, url: str, *arguments: str) -> Sample:
+    def _swift_cpu(self) -> float:
+        return sum(map(cpu_seconds, self._swift.pids))
+
+    def _curl(self, cpu: Callable[[], float], url: str, *arguments: str) -> Sample:
         """
         One transfer of the whole image.
 
+        :param cpu: seconds of CPU so far of what is under test.
         :raises BenchError: if it fails.
         """
         common = ("-sSf", "-o", "/dev/null", "-H", "Expect:", "--noproxy", "*")
-        used, begun = self._server.cpu(), time.monotonic()
+        used, begun = cpu(), time.monotonic()
         done = subprocess.run(
             ["curl", *common, *arguments, url],
             capture_output=True,
@@ -141,7 +154,7 @@ class _Comparison:
         seconds = time.monotonic() - begun
         if done.returncode:
             raise BenchError(f"{url}: {done.stderr.strip()}")
-        return Sample(seconds, self._scene.size, self._server.cpu() - used)
+        return Sample(seconds, self._scene.size, cpu() - used)
 
     def _manifest(self) -> str:
         """What the only image is in Swift."""
@@ -177,8 +190,21 @@ class _Comparison:
         return Line(name, amount(growth), value=growth, target=Target("<", 64 * MIB))
 
 
-def _lines(name: str, found: dict[str, list[Sample]]) -> list[Line]:
+def _compare(findings: Findings, name: str, found: dict[str, list[Sample]]) -> None:
+    """Throughput, CPU, and what the CPU allows at most."""
     rates = {who: [one.rate for one in samples] for who, samples in found.items()}
-    line = ratio(name, RATE, rates[OURS], rates[CURL], Target(">=", 0.85))
-    cost = median(one.cpu_per_gib for one in found[OURS])
-    return [line, Line(f"{name}: our CPU", COST.format(cost))]
+    costs = {who: [one.cpu_per_gib for one in found[who]] for who in found}
+    findings.lines += [
+        ratio(name, RATE, rates[OURS], rates[CURL], Target(">=", 0.85)),
+        ratio(f"{name}: CPU, Swift's own", COST, costs[OURS], costs[CURL]),
+    ]
+    ours, swift = median(costs[OURS]), median(costs[CURL])
+    findings.notes.append(
+        BOUND.format(
+            name=name,
+            swift=swift,
+            ours=ours,
+            cores=len(os.sched_getaffinity(0)),
+            bound=swift / (swift + ours),
+        )
+    )

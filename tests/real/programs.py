@@ -105,6 +105,11 @@ class Program:
         assert match is not None, f"it did not say {pattern}:\n{self.output}"
         return match
 
+    @property
+    def pid(self) -> int:
+        """Of the process itself."""
+        return self._process.pid
+
     def tell(self, line: str) -> None:
         """Write a line to its input."""
         assert self._process.stdin is not None

@@ -128,6 +128,13 @@ class RealSwift:
         file = self._folder / "log" / name
         return file.read_text("utf-8", "replace") if file.exists() else ""
 
+    @property
+    def pids(self) -> list[int]:
+        """Its processes, those of the servers alone."""
+        pid = self._program.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
+        return [int(child) for child in children.split()]
+
     def remove(self) -> None:
         """End it, and remove its files."""
         atexit.unregister(self.remove)
