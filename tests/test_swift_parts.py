@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http_headers import Headers
 
+from glancetx.backends.swift import readers as readers_module
 from glancetx.backends.swift.exchange import Response
-from glancetx.backends.swift.readers import Readers
+from glancetx.backends.swift.readers import SEEN_SECONDS, Readers, Seen
 from glancetx.backends.swift.reports import read_report
 from glancetx.errors import StoreUnavailable
 
@@ -29,7 +31,7 @@ class ReadersTests(SynchronousTestCase):
         """
         A piece is busy until its last reader is done; others do not matter.
         """
-        readers = Readers()
+        readers = Readers(Clock())
         self.assertFalse(readers.busy(NAME))
         for _ in range(2):
             readers.begin(NAME)
@@ -46,7 +48,45 @@ class ReadersTests(SynchronousTestCase):
         """
         Nobody waits for readers that are not there.
         """
-        self.successResultOf(Deferred.fromCoroutine(Readers().gone(NAME)))
+        self.successResultOf(Deferred.fromCoroutine(Readers(Clock()).gone(NAME)))
+
+
+class SeenTests(SynchronousTestCase):
+    """``Seen``"""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.seen = Seen(self.clock)
+
+    def test_for_a_while(self) -> None:
+        """
+        What was there is taken to be there for a while.
+        """
+        self.assertFalse(self.seen.lately(NAME))
+        self.seen.note(NAME)
+        self.clock.advance(SEEN_SECONDS - 1)
+        self.assertTrue(self.seen.lately(NAME))
+        self.clock.advance(1)
+        self.assertFalse(self.seen.lately(NAME))
+
+    def test_removed(self) -> None:
+        """
+        What is removed here is not taken to be there.
+        """
+        self.seen.note(NAME)
+        self.seen.forget(NAME)
+        self.seen.forget(NAME)
+        self.assertFalse(self.seen.lately(NAME))
+
+    def test_bounded(self) -> None:
+        """
+        Only so many are remembered, those that were noted last.
+        """
+        self.patch(readers_module, "MOST_SEEN", 2)
+        for name in ("a", "b", "a", "c"):
+            self.seen.note(name)
+        found = [name for name in "abc" if self.seen.lately(name)]
+        self.assertEqual(found, ["a", "c"])
 
 
 class ReportTests(SynchronousTestCase):

@@ -87,6 +87,19 @@ class ResumingTests(ReadingCase):
         self.assertNotIn("range", asked.headers)
         self.assertTrue(asked.newest)
 
+    async def test_lately(self) -> None:
+        """
+        Who reads many ranges of a piece does not wait for all replicas each time, but
+        where one says that there is none.
+        """
+        await self.keep()
+        piece = self.new_backend().piece(KEY, len(DATA))
+        for start in range(3):
+            await piece.produce(RecordingConsumer(), start, start + 1)
+        self.assertEqual([one.newest for one in self.gets()], [True, False, False])
+        self.swift.stale.add(PIECE)
+        await piece.produce(RecordingConsumer(), 0, 1)
+
     async def test_resumed(self) -> None:
         """
         An answer that breaks off is asked for again from there, by another proxy, if

@@ -38,7 +38,7 @@ class SwiftBackend:
         self._settings = settings
         self._tools = tools
         self._names = Names(settings.container)
-        self._readers = Readers()
+        self._readers = Readers(tools.clock)
         self._containers = Containers(calls, self._names, tools, settings.policy)
         self._remover = Remover(
             calls, self._names, self._readers, tools, settings.grace_seconds

@@ -1,7 +1,7 @@
 # Copyright glancetx contributors. See LICENSE for details.
 
 """
-Who reads which piece now, in this process.
+Who reads which piece now, in this process, and which pieces are known to be there.
 """
 
 from __future__ import annotations
@@ -9,14 +9,52 @@ from __future__ import annotations
 from collections import Counter
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 
-__all__ = ["Readers"]
+__all__ = ["Readers", "Seen"]
+
+SEEN_SECONDS = 60
+MOST_SEEN = 10_000
+
+
+class Seen:
+    """
+    Which pieces all replicas had a short while ago.
+
+    To ask all of them takes as long as the slowest, ten seconds if one hangs: too long
+    for each of the many small ranges that a machine reads as it boots.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._seen: dict[str, float] = {}
+
+    def note(self, key: str) -> None:
+        """All replicas were asked for a piece, and it is there."""
+        self._seen.pop(key, None)  # the oldest stay first
+        self._seen[key] = self._clock.seconds()
+        if len(self._seen) > MOST_SEEN:
+            del self._seen[next(iter(self._seen))]
+
+    def forget(self, key: str) -> None:
+        """A piece is being removed."""
+        self._seen.pop(key, None)
+
+    def lately(self, key: str) -> bool:
+        """Whether one replica may be believed."""
+        seen = self._seen.get(key)
+        return seen is not None and self._clock.seconds() - seen < SEEN_SECONDS
 
 
 class Readers:
-    """Counts the readers of each piece."""
+    """
+    Counts the readers of each piece.
 
-    def __init__(self) -> None:
+    :ivar seen: what they found.
+    """
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self.seen = Seen(clock)
         self._count: Counter[str] = Counter()
         self._waiting: dict[str, list[Deferred[None]]] = {}
 

@@ -65,6 +65,7 @@ class Piece:
         self.key = key
         self.calls = calls
         self.tools = tools
+        self.seen = readers.seen
         self._readers = readers
 
     def produce(self, consumer: IConsumer, start: int, stop: int) -> Deferred[None]:
@@ -142,12 +143,14 @@ class _Reading:
         if self._etag is not None:
             # Not If-Range: Swift does not look at it.
             headers.setRawHeaders(b"If-Match", [b'"%s"' % self._etag.strip(b'"')])
+        # A replica may not know that the piece was removed: ask all of them, at first.
+        newest = self._etag is None and not piece.seen.lately(piece.key)
         answer = await piece.calls.request(
             b"GET",
             piece.path,
             headers=headers,
             expect=(OK, PARTIAL, MISSING, CONFLICT, CHANGED, BEYOND),
-            newest=self._etag is None,  # a replica may not know that it was removed
+            newest=newest,
             proxy_after=self._proxy,
         )
         self._proxy = answer.proxy
@@ -157,6 +160,8 @@ class _Reading:
             answer.drop()
             raise
         self._etag = answer.header(b"ETag")
+        if newest:
+            piece.seen.note(piece.key)
         return answer.response
 
     def _check(self, answer: Response, start: int) -> None:

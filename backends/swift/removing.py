@@ -76,6 +76,7 @@ class Remover:
         :raises StoreUnavailable: if something may be left that does not go by itself.
         """
         path = self._names.piece(key)
+        self._readers.seen.forget(key)
         answer = await self._calls.request(
             b"HEAD", path, expect=(OK, MISSING, CONFLICT), newest=True
         )
