@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Table, delete, func, insert, select
 from glancetx.errors import BadValue, CatalogueUnavailable
 
 from . import processes
-from .db import connected, newest, ready, revision_of
+from .db import CHECK_SECONDS, connected, newest, ready, revision_of
 from .engines import exists, is_same, settle, turn
 from .processes import Process
 from .schema import metadata, server
@@ -50,7 +50,7 @@ def copy(
         raise CatalogueUnavailable("there is nothing to be copied")
     if is_same(source, target):
         raise CatalogueUnavailable("it cannot be copied to where it is")
-    with turn(source), connected(source, False) as there:
+    with turn(source), connected(source, False, CHECK_SECONDS) as there:
         _require_current(there)
         check(processes.everyone(there))
         with ready(target) as here:

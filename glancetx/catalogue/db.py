@@ -29,6 +29,7 @@ from .engines import BUSY_SECONDS, as_fact, exists, find_damage, make_engine, tu
 from .schema import metadata
 
 __all__ = [
+    "CHECK_SECONDS",
     "check",
     "connected",
     "current",

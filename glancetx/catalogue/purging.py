@@ -7,11 +7,16 @@ Forgets what nobody needs of what is gone; blocks, so it belongs into a thread.
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
 from attrs import frozen
 from sqlalchemy import Connection, delete, exists, update
+from sqlalchemy.exc import SQLAlchemyError
+from twisted.python.failure import Failure
 
-from .db import check, connected
+from .calls import write
+from .db import CHECK_SECONDS, check
+from .engines import as_fact, make_engine
 from .schema import ids, intents, processes
 
 __all__ = ["Purged", "purge"]
@@ -40,11 +45,17 @@ def purge(url: str, before: datetime) -> Purged:
     :raises ConfigError: if the URL cannot be used.
     """
     check(url)
-    with connected(url, True) as connection:
-        return Purged(
-            deletions=_forget_deletions(connection, before),
-            processes=_forget_processes(connection, before),
-        )
+    engine = make_engine(url, writes=True, busy_seconds=CHECK_SECONDS)
+    try:
+        found = write(engine, [partial(f, before=before) for f in _FORGETTING])
+    except SQLAlchemyError as error:
+        raise as_fact(error) from error
+    finally:
+        engine.dispose()
+    for one in found:
+        if isinstance(one, Failure):
+            one.raiseException()
+    return Purged(*found)
 
 
 def _forget_deletions(connection: Connection, before: datetime) -> int:
@@ -56,3 +67,7 @@ def _forget_processes(connection: Connection, before: datetime) -> int:
     writing = exists().where(intents.c.process_id == processes.c.id)
     old = delete(processes).where(processes.c.heartbeat < before, ~writing)
     return connection.execute(old).rowcount
+
+
+#: In the order of what :class:`Purged` has.
+_FORGETTING = (_forget_deletions, _forget_processes)

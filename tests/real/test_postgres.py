@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from datetime import datetime
 from itertools import product
 from pathlib import Path
 from time import monotonic
@@ -24,7 +25,7 @@ from twisted.logger import capturedLogs
 from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from glancetx.catalogue import SORT_KEYS, Catalogue
+from glancetx.catalogue import SORT_KEYS, Catalogue, purging
 from glancetx.catalogue import catalogue as catalogue_module
 from glancetx.catalogue.copying import copy
 from glancetx.catalogue.db import (
@@ -38,6 +39,7 @@ from glancetx.catalogue.db import (
 )
 from glancetx.catalogue.engines import as_fact, make_engine
 from glancetx.catalogue.listing import list_images
+from glancetx.catalogue.purging import purge
 from glancetx.catalogue.schema import ids
 from glancetx.errors import BadValue, CatalogueUnavailable
 from tests import test_catalogue_copying
@@ -183,6 +185,27 @@ class DbTests(TestCase):
 
 class PurgeTests(OnPostgres, test_catalogue_copying.PurgeTests):
     """``purge``"""
+
+    async def test_beside_a_server(self) -> None:
+        """
+        What others write meanwhile undoes it, but it is done again.
+        """
+        gone = await self.queued()
+        await self.catalogue.delete(gone.id)
+        then, forgetting = self.pass_seconds(1), purging._forget_deletions
+        busy = [True]
+
+        def forget(connection: Connection, before: datetime) -> int:
+            if busy:
+                connection.execute(text("SELECT 1")).all()
+                with connected(self.url, True) as other:
+                    other.execute(text("UPDATE ids SET deleted_at = deleted_at"))
+                busy.clear()
+            return forgetting(connection, before)
+
+        self.patch(purging, "_FORGETTING", (forget, purging._forget_processes))
+        purged = await deferToThread(purge, self.url, then)
+        self.assertEqual(purged.deletions, 1)
 
 
 class CopyTests(test_catalogue_copying.CopyTests):
