@@ -30,9 +30,17 @@ globals().update(
     | rerun(test_catalogue_leases)
     | rerun(test_catalogue_list)
     | rerun(test_catalogue_members)
-    | rerun(test_catalogue_races)
+    | rerun(test_catalogue_races, "RaceTests")
     | rerun(test_catalogue_views)
 )
+
+
+class RaceTests(OnPostgres, test_catalogue_races.RaceTests):
+    """Two servers, each with connections of its own, on one database."""
+
+    async def setUp(self) -> None:  # type: ignore[override]
+        self.patch(test_catalogue_races, "ROUNDS", 20)
+        await super().setUp()
 
 
 class SortTests(OnPostgres, test_catalogue_sorting.SortTests):
@@ -40,4 +48,4 @@ class SortTests(OnPostgres, test_catalogue_sorting.SortTests):
 
     async def fill(self, count: int) -> list[Image]:
         """Fewer: each is in many lists, and a list of all takes its time."""
-        return await super().fill(count // 3)
+        return await super().fill(count // 4)
