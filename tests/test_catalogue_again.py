@@ -100,6 +100,19 @@ class AgainTests(SynchronousTestCase):
         self.assertEqual(self.result(1, lambda: lost), 2)
         self.assertIsInstance(self.result(2, lambda: lost), CatalogueUnavailable)
 
+    def test_lost_again(self) -> None:
+        """
+        One that loses each connection is made twice, and nobody waits behind it.
+        """
+        lost = trouble(errors.AdminShutdown, lost=True)
+        for self.job in (write, read):
+            self.tries = 0
+            calls = [self.failing(9, lambda: lost)] * 5
+            results = self.job(self.engine, calls)
+            self.assertEqual((self.tries, len(results)), (2, 5))
+            for result in results:
+                self.assertIsInstance(result.value, CatalogueUnavailable)
+
     def test_lost_in_commit(self) -> None:
         """
         A call that lost it in the commit is not: it may have been done.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from twisted.trial.unittest import TestCase
@@ -125,6 +125,21 @@ class CopyTests(DbCase):
         done = await self.copy(self.url("two"))
         self.assertEqual(done.code, 1)
         self.assertIn(f"a server uses {self.url()}: stop process 7", done.err)
+
+    async def test_used_elsewhere(self) -> None:
+        """
+        Nor one that a server on another machine, or in another container, uses.
+        """
+        upgrade(self.url())
+        beat = datetime.now(UTC)
+        for seconds, code in ((30, 1), (90, 0)):
+            elsewhere = Process("p", "far", 7, "/x", beat - timedelta(seconds=seconds))
+            with connected(self.url(), True) as connection:
+                processes.join(connection, elsewhere)
+            done = await self.copy(self.url("two"))
+            self.assertEqual(done.code, code, done.err)
+            if code:
+                self.assertIn("stop process 7 on far", done.err)
 
     async def test_refused(self) -> None:
         """

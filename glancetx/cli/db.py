@@ -22,7 +22,7 @@ from glancetx.catalogue.db import check, current, upgrade
 from glancetx.catalogue.engines import shown
 from glancetx.catalogue.purging import purge
 from glancetx.config import load
-from glancetx.library.presence import Presence
+from glancetx.library.presence import DEAD_SECONDS, Presence
 from glancetx.private import read_secret
 from glancetx.times import utcnow
 
@@ -145,8 +145,11 @@ async def _copy(session: Session, source: str, target: str) -> None:
 
     def require_unused(processes: Sequence[Process]) -> None:
         for one in processes:
-            if presence.is_seen(one) and not presence.is_dead(one):
-                raise Failed(f"a server uses {catalogue.place}: stop process {one.pid}")
+            if not presence.is_dead(one):
+                what = f"a server uses {catalogue.place}: stop process {one.pid}"
+                if not presence.is_seen(one):
+                    what += f" on {one.host}, or wait {DEAD_SECONDS} s if it was killed"
+                raise Failed(what)
 
     with session.console.bar("copying", None, unit=" rows") as bar:
 
