@@ -38,6 +38,9 @@ __all__ = ["Options", "Server", "makeService"]
 
 Compose = Callable[[Config, Any], Parts]
 
+SCRUB_SECONDS = 10
+"""How long a start waits for its scrub: a store that is away may take minutes."""
+
 SPARE_FILES = 256
 """Descriptors beside those of connections: pieces, the catalogue, logs."""
 
@@ -152,10 +155,7 @@ class Server(MultiService):
         stack.push_async_callback(parts.presence.stop)
         await parts.presence.start()
         stack.push_async_callback(parts.outbound.stop)
-        if await self._scrub(parts, patient=False):
-            watching = Deferred.fromCoroutine(self._scrub(parts, patient=True))
-            watching.addErrback(self._not_scrubbed)
-            stack.callback(watching.cancel)
+        await self._begin_scrub(parts, stack)
         stack.push_async_callback(parts.holding.stop)
         parts.holding.start()
         stack.push_async_callback(parts.images.settled)
@@ -177,6 +177,35 @@ class Server(MultiService):
         stack.push_async_callback(_stop_listening, port)
         scheme = parse_endpoint(description).scheme
         self.log.info("listening at {url}", url=_where(scheme, port.getHost()))
+
+    async def _begin_scrub(self, parts: Parts, stack: AsyncExitStack) -> None:
+        """Scrub, and go on with the start when that is done or takes too long."""
+        enough: Deferred[None] = Deferred()
+        scrubbing = Deferred.fromCoroutine(self._scrub_all(parts, enough))
+        scrubbing.addErrback(self._not_scrubbed)
+        stack.callback(scrubbing.cancel)
+        enough.addTimeout(SCRUB_SECONDS, self._reactor, self._scrub_later)
+        await enough
+
+    def _scrub_later(self, outcome: Any, seconds: float) -> Any:
+        if not isinstance(outcome, Failure) or not outcome.check(CancelledError):
+            return outcome
+        self.log.warn("the scrub takes long; it goes on while the server runs")
+        return None
+
+    async def _scrub_all(self, parts: Parts, enough: Deferred[None]) -> None:
+        """:param enough: fires when only those are left who must be watched first."""
+        try:
+            doubted = await self._scrub(parts, patient=False)
+        except Exception as error:
+            if enough.called:
+                raise
+            enough.errback(error)
+            return
+        if not enough.called:
+            enough.callback(None)
+        if doubted:
+            await self._scrub(parts, patient=True)
 
     async def _scrub(self, parts: Parts, patient: bool) -> bool:
         """

@@ -36,6 +36,43 @@ class StartTests(ServerCase):
         self.start()
         self.assertEqual(self.journal, [*STARTS, "listen 9292"])
 
+    def test_long_scrub(self) -> None:
+        """
+        A scrub that takes long, since a store is away, goes on meanwhile.
+        """
+        for outcome in ([], CatalogueUnavailable("it is away")):
+            self.reactor = Reactor(self.journal)
+            self.journal.clear()
+            leftovers = self.waiting["catalogue.leftovers"] = Deferred()
+            self.start()
+            self.reactor.advance(9.9)
+            self.assertNotIn("listen 9292", self.journal)
+            self.reactor.advance(0.1)
+            self.assertIn("listen 9292", self.journal)
+            if isinstance(outcome, Exception):
+                leftovers.errback(outcome)
+                self.assertEqual(len(self.flushLoggedErrors(CatalogueUnavailable)), 1)
+            else:
+                leftovers.callback(outcome)
+                self.assertEqual(self.journal[-1], "presence.sweep")
+            self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stopped_while_scrubbing(self) -> None:
+        """
+        The end of a server ends its scrub.
+        """
+        for seconds in (0, 10):
+            self.reactor = Reactor(self.journal)
+            self.journal.clear()
+            cancelled: list[object] = []
+            self.waiting["catalogue.leftovers"] = Deferred(cancelled.append)
+            self.start()
+            self.reactor.advance(seconds)
+            self.successResultOf(self.server.stopService())
+            self.assertEqual(len(cancelled), 1)
+            self.assertEqual(self.reactor.getDelayedCalls(), [])
+            self.assertEqual("listen 9292" in self.journal, bool(seconds))
+
     def test_not_before_reactor(self) -> None:
         """
         Nothing begins before the reactor runs, since twistd may still fork.
