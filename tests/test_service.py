@@ -11,6 +11,7 @@ import resource
 import signal
 import sys
 from io import StringIO
+from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
@@ -40,7 +41,8 @@ class StartTests(ServerCase):
         """
         A scrub that takes long, since a store is away, goes on meanwhile.
         """
-        for outcome in ([], CatalogueUnavailable("it is away")):
+        outcomes: list[Any] = [[], CatalogueUnavailable("it is away")]
+        for outcome in outcomes:
             self.reactor = Reactor(self.journal)
             self.journal.clear()
             leftovers = self.waiting["catalogue.leftovers"] = Deferred()
