@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 
 from glancetx.catalogue import Process
 from glancetx.errors import CatalogueUnavailable, ConfigError
@@ -167,20 +168,31 @@ class OwnPresenceTests(PresenceTestCase):
 
     async def test_heartbeat_fails(self) -> None:
         """
-        A heartbeat that fails is told to the log, and the next one comes.
+        A heartbeat that fails is told to the log, in a line if the catalogue is away,
+        and the next one comes.
         """
         beats = []
+        errors = [
+            CatalogueUnavailable("database is locked"),
+            ValueError(),
+            ValueError(),
+        ]
 
         async def beat(process_id: str) -> bool:
             beats.append(process_id)
-            raise CatalogueUnavailable("database is locked")
+            raise errors[len(beats) - 1]
 
         presence = self.presence()
         await presence.start()
         self.patch(self.catalogue, "beat", beat)
-        self.clock.pump([15, 15, 15])
+        with capturedLogs() as events:
+            self.clock.pump([15, 15, 15])
         self.assertEqual(beats, [presence.process_id] * 3)
-        self.assertEqual(len(self.flushLoggedErrors(CatalogueUnavailable)), 3)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+        told = [event for event in events if "no heartbeat" in event["log_format"]]
+        self.assertEqual(
+            ["log_failure" in event for event in told], [False, True, True]
+        )
 
     async def test_stop(self) -> None:
         """

@@ -178,6 +178,12 @@ class Presence:
                     process=self.process_id,
                 )
                 await self._catalogue.join(self._process())
+        except CatalogueUnavailable as error:
+            self.log.warn(
+                "process {process}: no heartbeat: {error}",
+                process=self.process_id,
+                error=error,
+            )
         except Exception:  # whatever it was, the next beat must come
             self.log.failure("process {process}: no heartbeat", process=self.process_id)
 
