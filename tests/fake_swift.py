@@ -185,11 +185,6 @@ class FakeSwift:
         """Let it live again at its port."""
         self._proxies[number].listen()
 
-    def cut_all(self) -> None:
-        """Reset all connections; new ones are taken."""
-        for proxy in self._proxies:
-            proxy.cut()
-
     def objects(self) -> dict[str, Stored]:
         """All objects by their paths."""
         return {

@@ -61,7 +61,7 @@ class StoreCase(TestCase):
         }
         settings = read_options(given, "swift")
         account = Account(settings, self.agent, self.tools)
-        door = Calls(settings, account, self.agent, self.tools)
+        door = Calls(account, self.agent, self.tools)
         backend = SwiftBackend(door, settings, self.tools)
         self.backends.append(backend)
         return backend

@@ -69,7 +69,7 @@ class CallsCase(DoorCase):
         self.agent.asked.clear()
         settings = settings_v1(**{"proxies": PROXIES, **more})
         account = Account(settings, self.agent, self.tools)
-        self.calls = Calls(settings, account, self.agent, self.tools, lambda: 0.5)
+        self.calls = Calls(account, self.agent, self.tools, lambda: 0.5)
         Deferred.fromCoroutine(account.session())
         self.last.give("token-1")
         self.agent.asked.clear()
@@ -272,6 +272,16 @@ class RequestTests(CallsCase):
             d = Deferred.fromCoroutine(self.calls.info())
             self.last.answer(code, body)
             self.assertEqual(self.successResultOf(d), {})
+
+    def test_info_refused(self) -> None:
+        """
+        What was asked for in vain is named in the log.
+        """
+        d = Deferred.fromCoroutine(self.calls.info())
+        with capturedLogs() as events:
+            self.last.answer(405)
+        self.unavailable(d)
+        self.assertEqual([event["target"] for event in events], ["/info"])
 
 
 class AgainTests(CallsCase):

@@ -32,7 +32,7 @@ class ContainersTests(DoorCase):
     def make(self, policy: str | None) -> None:
         settings = settings_v1()
         account = Account(settings, self.agent, self.tools)
-        calls = Calls(settings, account, self.agent, self.tools)
+        calls = Calls(account, self.agent, self.tools)
         Deferred.fromCoroutine(account.session())
         self.last.give("token-1")
         self.agent.asked.clear()

@@ -70,7 +70,7 @@ class LocationTests(DoorCase):
     def backend(self, **more: Any) -> SwiftBackend:
         settings = settings_v1(proxies=["http://a", "http://b"], **more)
         account = Account(settings, self.agent, self.tools)
-        self.calls = Calls(settings, account, self.agent, self.tools)
+        self.calls = Calls(account, self.agent, self.tools)
         return SwiftBackend(self.calls, settings, self.tools)
 
     def location(self) -> Deferred[str | None]:

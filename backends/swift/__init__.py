@@ -37,7 +37,7 @@ class SwiftFactory:
         settings = read_options(options, tools.store)
         agent = _agent(settings, tools)
         account = Account(settings, agent, tools)
-        backend = SwiftBackend(Calls(settings, account, agent, tools), settings, tools)
+        backend = SwiftBackend(Calls(account, agent, tools), settings, tools)
         tools.clock.callLater(0, lambda: Deferred.fromCoroutine(backend.start()))
         return backend
 

@@ -262,7 +262,7 @@ class _V3(_Issuer):
         headers.setRawHeaders(b"Content-Type", [b"application/json"])
         headers.setRawHeaders(b"Accept", [b"application/json"])
         document = {"auth": self._auth()}
-        source = Source(lambda: JsonBody(document), lambda: True)
+        source = Source(lambda: JsonBody(document), True)
         response = await self._exchange(b"POST", tokens_url(url), headers, source)
         if response.code != _ISSUED_V3:
             raise ValueError(f"it answered {response.code}")

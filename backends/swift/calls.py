@@ -24,7 +24,6 @@ from glancetx.uris import parse_base
 from .account import Account, Session
 from .circuits import Circuits
 from .exchange import LARGEST_ANSWER, Lost, Response, Silent, Source, exchange
-from .options import Settings
 
 __all__ = ["Calls", "Response"]
 
@@ -46,6 +45,8 @@ BUSY = {408, 422, 425, 429, 498, 499}
 UNANSWERED = {502, 504}
 SERVER_ERROR = 500
 
+INFO = "/info"
+
 _READS = {b"GET", b"HEAD"}
 
 
@@ -61,14 +62,12 @@ class Calls:
 
     def __init__(
         self,
-        settings: Settings,
         account: Account,
         agent: IAgent,
         tools: Tools,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """:param jitter: gives numbers from 0 to 1."""
-        self.settings = settings
         self.account = account
         self.agent = agent
         self.tools = tools
@@ -116,10 +115,7 @@ class Calls:
         asked = _Asked(
             method, _join(path, query), headers or Headers(), frozenset(expect), most
         )
-        source = None
-        if body is not None:
-            again = replayable if callable(replayable) else lambda: replayable
-            source = Source(body, again)
+        source = None if body is None else Source(body, replayable)
         return await _Tries(self, asked, source, newest, proxy_after, proxy_first).run()
 
     async def account_url(self) -> str:
@@ -156,7 +152,7 @@ class _Asked:
     """
     A request, wherever it goes.
 
-    :ivar target: behind the account's URL; ``None`` for ``/info``.
+    :ivar target: behind the account's URL; ``None`` for :data:`INFO`.
     """
 
     method: bytes
@@ -169,7 +165,12 @@ class _Asked:
         if self.target is not None:
             return account + self.target
         base = parse_base(account)
-        return f"{base.scheme}://{base.authority}/info"
+        return f"{base.scheme}://{base.authority}{INFO}"
+
+    @property
+    def shown(self) -> str:
+        """The target, for the log."""
+        return INFO if self.target is None else self.target
 
 
 class _Again(Exception):
@@ -218,7 +219,7 @@ class _Tries:
         self._log.warn(
             "{method} {target}: given up: {problem}",
             method=self._asked.method.decode("ascii"),
-            target=self._asked.target,
+            target=self._asked.shown,
             problem=problem,
         )
         raise self._unavailable("Swift does not do what it is asked to")
@@ -316,7 +317,7 @@ class _Tries:
         self._log.error(
             "{method} {target}: {proxy} answered {code}",
             method=self._asked.method.decode("ascii"),
-            target=self._asked.target,
+            target=self._asked.shown,
             proxy=response.proxy,
             code=code,
         )
