@@ -199,9 +199,10 @@ def hang_up(engine: Engine, seconds: float) -> None:
     A server that stands still cannot give anything up by itself. Whoever waits for it
     in another thread finds the connection lost.
     """
-    now = monotonic()
-    for connection, since in list(_told.get(engine, {}).items()):
+    now, told = monotonic(), _told.get(engine, {})
+    for connection, since in list(told.items()):
         if now - since > seconds:
+            told.pop(connection, None)  # nobody else does, if it was just being opened
             with suppress(Exception):  # it may be closed by now
                 _shut(connection.pgconn.socket)
 

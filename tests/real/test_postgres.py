@@ -25,7 +25,7 @@ from twisted.logger import capturedLogs
 from twisted.protocols.portforward import ProxyFactory, ProxyServer
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from glancetx.catalogue import SORT_KEYS, Catalogue, purging
+from glancetx.catalogue import SORT_KEYS, Catalogue, postgresql, purging
 from glancetx.catalogue import catalogue as catalogue_module
 from glancetx.catalogue.copying import copy
 from glancetx.catalogue.db import (
@@ -422,6 +422,8 @@ class TroubleTests(OnPostgres, CatalogueTestCase):
             with self.assertRaises(CatalogueUnavailable):
                 await call
         self.assertLess(monotonic() - begun, 5)
+        for part in (catalogue._reads, catalogue._writes):
+            self.assertFalse(postgresql._told[part._engine], "kept for ever")
         silence.fallen = False
         self.assertEqual(await catalogue.find(image.id), image)
 
