@@ -267,7 +267,7 @@ class RequestTests(CallsCase):
         """
         A cluster that says nothing of itself is no trouble.
         """
-        silent = [(code, b"") for code in (401, 403, 404)]
+        silent = [(code, b"") for code in (302, 400, 401, 403, 404, 405, 413)]
         for code, body in (*silent, (200, b"x"), (200, b"[]")):
             d = Deferred.fromCoroutine(self.calls.info())
             self.last.answer(code, body)

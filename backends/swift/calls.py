@@ -137,7 +137,7 @@ class Calls:
 
         :raises StoreUnavailable: if no proxy answers.
         """
-        expect = frozenset({OK, 401, 403, NOT_FOUND})
+        expect = frozenset({OK, *range(300, 500)} - BUSY)  # whatever a balancer says
         asked = _Asked(b"GET", None, Headers(), expect, LARGEST_ANSWER)
         response = await _Tries(self, asked, None, True, None).run()
         try:
