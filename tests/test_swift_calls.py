@@ -279,7 +279,7 @@ class RequestTests(CallsCase):
         """
         d = Deferred.fromCoroutine(self.calls.info())
         with capturedLogs() as events:
-            self.last.answer(405)
+            self.last.answer(201)
         self.unavailable(d)
         self.assertEqual([event["target"] for event in events], ["/info"])
 
