@@ -156,7 +156,7 @@ class CheckTests(KitCase):
         self.assertEqual(done.code, 0, done.err)
         report = done.json
         self.assertEqual((report["store"], report["backend"]), ("main", "filesystem"))
-        self.assertEqual((report["failed"], report["left"]), (0, []))
+        self.assertEqual((report["failed"], report["left"]), (0, {}))
         self.assertGreater(report["passed"], 80)
         names = [one["test"] for one in report["tests"]]
         known = [name for name in dir(BackendTests) if name.startswith("test_")]
@@ -188,7 +188,7 @@ class CheckTests(KitCase):
 
     async def test_bad(self) -> None:
         """
-        A store that breaks rules is told which, and which pieces stay in it.
+        A store that breaks rules is told which, and which pieces stay in it, and why.
         """
         self.tape.kind = Hard
         done = await self.check("old", "--part", "removing", "--json")
@@ -200,7 +200,10 @@ class CheckTests(KitCase):
         text = (await self.check("old", "--part", "removing")).out
         self.assertIn("test_remove_twice failed\n  rule: Removing again is no", text)
         self.assertIn("StoreUnavailable: store tape is not available", text)
-        self.assertIn("could not be removed: the piece ", text)
+        reason = "StoreUnavailable: store tape is not available: it is a tape"
+        self.assertRegex(
+            text, f"could not be removed: the piece [0-9a-f]{{32}}: {reason}"
+        )
 
     async def test_interrupted(self) -> None:
         """

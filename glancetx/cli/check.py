@@ -177,5 +177,6 @@ def _as_text(table: StoreConfig, check: Check, verdicts: Sequence[Verdict]) -> s
         if one.outcome == FAILED:
             lines += [f"{one.test} failed", f"  rule: {one.rule}"]
             lines += [f"  {plain(line)}" for line in one.reason.splitlines()]
-    lines += [f"could not be removed: the piece {key}" for key in check.left]
+    for key, reason in check.left.items():
+        lines.append(f"could not be removed: the piece {key}: {plain(reason)}")
     return "\n".join(lines)

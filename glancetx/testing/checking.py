@@ -160,7 +160,7 @@ class Check:
     """
     Runs the suite against a store, with keys of its own, which it removes.
 
-    :ivar left: the keys that could not be removed, by now.
+    :ivar left: the keys that could not be removed, by now, and why.
     """
 
     def __init__(self, make: Callable[[], IBackend], clock: IReactorTime) -> None:
@@ -169,7 +169,7 @@ class Check:
             would: some storages have much to do for each that starts.
         :param clock: bounds how long a test takes.
         """
-        self.left: list[str] = []
+        self.left: dict[str, str] = {}
         self._make = partial(next, cycle(make() for _ in range(PROCESSES)))
         self._clock = clock
         self._doubtful: list[str] = []
@@ -210,7 +210,7 @@ class Check:
             await deferLater(self._clock, PATIENCE)
         case = _StoreTests("test_whole", self._make)
         case.keys = list(dict.fromkeys([*self.left, *self._doubtful]))
-        self.left, self._doubtful = [], []
+        self.left, self._doubtful = {}, []
         await self._remove(case)
 
     async def _run(self, case: _StoreTests, part: str, name: str) -> Verdict:
@@ -227,7 +227,7 @@ class Check:
                 raise
             outcome, reason = FAILED, str(error)
             if not isinstance(error, case.failureException):
-                reason = f"{type(error).__name__}: {error}"
+                reason = _told(error)
         seconds = round(self._clock.seconds() - begun, 3)
         return Verdict(part, name, rule, outcome, reason, seconds)
 
@@ -254,5 +254,10 @@ class Check:
                 await (await case.open_store()).remove(key)
             except CancelledError:
                 raise
-            except Exception:
-                self.left.append(key)
+            except Exception as error:
+                self.left[key] = _told(error)
+
+
+def _told(error: Exception) -> str:
+    """An error in words."""
+    return f"{type(error).__name__}: {error}"
