@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Mapping
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import Deferred, TimeoutError, ensureDeferred
 from twisted.internet.interfaces import IConsumer
 from twisted.internet.task import deferLater
 from twisted.web.http_headers import Headers
@@ -24,6 +24,7 @@ from zope.interface import implementer
 from glancetx.errors import (
     ConfigError,
     NoSuchPiece,
+    OriginUnavailable,
     PieceTruncated,
     StoreUnavailable,
 )
@@ -90,22 +91,23 @@ class _Server:
     async def _ask(
         self, method: bytes, key: str, more: Mapping[bytes, list[bytes]] | None = None
     ) -> IResponse:
-        url = f"{self._url}/{key[:2]}/{key}".encode("ascii")
+        url = f"{self._url}/{key[:2]}/{key}"
         headers = Headers({b"Accept-Encoding": [b"identity"], **(more or {})})
-        answer = self._agent.request(method, url, headers, None)
+        answer = self._agent.request(method, url.encode("ascii"), headers, None)
         try:
             return await answer.addTimeout(self._seconds, self._tools.clock)
-        except CancelledError:
-            raise
-        except Exception as error:
-            self._tools.log.error(
-                "store {store}: {url}: {error}",
-                store=self._tools.store,
-                url=url,
-                error=error,
-            )
-            problem = "its web server cannot be reached"
-            raise StoreUnavailable(self._tools.store, problem) from error
+        except OriginUnavailable as error:
+            reason = error.reason
+        except TimeoutError:
+            reason = f"no answer in {self._seconds:g} seconds"
+        self._tools.log.error(
+            "store {store}: {url}: {reason}",
+            store=self._tools.store,
+            url=url,
+            reason=reason,
+        )
+        problem = "its web server cannot be reached"
+        raise StoreUnavailable(self._tools.store, problem)
 
     def _body(self, response: IResponse) -> Body:
         body = Body(self._tools.clock, self._seconds)

@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import ensureDeferred
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -204,14 +205,30 @@ class OddServerTests(HttpStoreCase):
 
     async def test_away(self) -> None:
         """
-        A server that is not there is told without its name.
+        A server that is not there is told without its name, but in the log.
         """
         self.odd(lambda request: DATA)
         self.url = "http://127.0.0.1:1/pieces"
-        failed = await self.assertFailure(
-            ensureDeferred(self.fetch()), StoreUnavailable
-        )
+        with capturedLogs() as events:
+            failed = await self.assertFailure(
+                ensureDeferred(self.fetch()), StoreUnavailable
+            )
         self.assertNotIn("127.0.0.1", str(failed))
+        told = [event for event in events if "reason" in event]
+        self.assertEqual(told[0]["url"], f"{self.url}/01/{KEY}")
+        self.assertEqual(told[0]["reason"], "it refuses connections")
+
+    async def test_silent(self) -> None:
+        """
+        So is one that says nothing.
+        """
+        self.odd(lambda request: NOT_DONE_YET)
+        backend = HttpStore(self.url, 0.01, self.tools)
+        with capturedLogs() as events:
+            with self.assertRaises(StoreUnavailable):
+                await backend.remove(KEY)
+        told = [event["reason"] for event in events if "reason" in event]
+        self.assertEqual(told, ["no answer in 0.01 seconds"])
 
 
 class OptionTests(SynchronousTestCase):
