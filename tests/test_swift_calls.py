@@ -291,12 +291,21 @@ class AgainTests(CallsCase):
         """
         Trouble that may pass is asked for again, by the other proxy, five times.
         """
-        for code in (408, 422, 429, 498, 499, 500, 503):
+        for code in (408, 429, 498, 499, 500, 503):
             self.make()
             d = self.request()
             self.each(methodcaller("answer", code))
             self.unavailable(d)
             self.assertEqual(self.hosts(), ["a", "b", "a", "b", "a"])
+
+    def test_unlike(self) -> None:
+        """
+        What arrives as something else than was sent is sent once more, and only once.
+        """
+        d = self.request(b"PUT")
+        self.each(methodcaller("answer", 422), 2)
+        self.unavailable(d)
+        self.assertEqual(self.hosts(), ["a", "b"])
 
     def test_lost(self) -> None:
         """

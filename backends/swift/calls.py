@@ -39,8 +39,10 @@ SILENCES = 2
 
 OK, NOT_AUTHENTICATED, NOT_FOUND = 200, 401, 404
 FULL = {413, 507}
-#: Worth another try. 422: what arrived is not what was sent.
-BUSY = {408, 422, 425, 429, 498, 499}
+#: Worth another try.
+BUSY = {408, 429, 498, 499}
+#: What arrived is not what was sent: worth one more try.
+UNLIKE = 422
 #: What a balancer says of proxies behind it.
 UNANSWERED = {502, 504}
 SERVER_ERROR = 500
@@ -199,7 +201,7 @@ class _Tries:
         self._clock = calls.tools.clock
         self._log = calls.tools.log
         self._store = calls.tools.store
-        self._doubted = False
+        self._doubted = self._unlike = False
         self._silences = 0
         self._proxies = 0
 
@@ -314,6 +316,9 @@ class _Tries:
             raise StoreFull(self._store)
         if code in BUSY or code >= SERVER_ERROR:
             raise self._again(response.proxy, f"it answered {code}")
+        if code == UNLIKE and not self._unlike:
+            self._unlike = True
+            raise self._again(response.proxy, "it got other bytes than it was sent")
         self._log.error(
             "{method} {target}: {proxy} answered {code}",
             method=self._asked.method.decode("ascii"),
