@@ -143,7 +143,7 @@ def _find(config: Config, name: str) -> StoreConfig:
         if table.name == name:
             return table
     names = ", ".join(table.name for table in config.stores)
-    raise Failed(f"{config.source} has no store {name!r}, but {names}")
+    raise Failed(f"no store {name!r} in {config.source}, but {names}")
 
 
 def _as_json(
