@@ -58,6 +58,15 @@ class DbTests(DbCase):
             done = await self.db(word)
             self.assertEqual((done.code, done.json), (0, made), word)
 
+    async def test_purge_too_much(self) -> None:
+        """
+        No server that lives is forgotten, however young what is purged may be.
+        """
+        for age, code in (("59s", 2), ("60s", 0)):
+            upgrade(self.url())
+            done = await self.db("purge", "--older-than", age)
+            self.assertEqual(done.code, code, done.err)
+
     async def test_purge(self) -> None:
         """
         What is forgotten of what is gone is said.

@@ -88,6 +88,9 @@ def db_purge(settings: Settings, path: str | None, age: timedelta) -> None:
     The ids of deleted images stay, so that none is given again; and what is known of
     bytes that a scrub has to remove. The server may run meanwhile.
     """
+    if age < timedelta(seconds=DEAD_SECONDS):
+        problem = f"must be {DEAD_SECONDS}s at least: younger is what lives"
+        raise click.BadParameter(problem, param_hint="--older-than")
     settings.run(partial(_purge, path=path, age=age))
 
 
