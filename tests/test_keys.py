@@ -26,7 +26,8 @@ class KeyTests(LoadCase):
         A key that resembles none is answered with all that there are.
         """
         self.assert_wrong(
-            'catalogue.zzz = "x"', "catalogue.zzz: unknown key; there are url"
+            'catalogue.zzz = "x"',
+            "catalogue.zzz: unknown key; there are url, url_file, locks",
         )
 
     def test_unknown_table(self) -> None:

@@ -6,8 +6,9 @@ Runs the work of one command on the reactor, and turns its end into an exit stat
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError, Deferred
@@ -95,7 +96,19 @@ def run(settings: Settings, work: Work) -> None:
     try:
         react(begin)
     except SystemExit as end:
+        _drop_unread(settings.out)
         sys.exit(codes[0] if codes else end.code)
+
+
+def _drop_unread(out: TextIO) -> None:
+    """
+    Python would try again, as it ends, to write what nobody reads any more, and say so
+    (library reference of the module signal, "Note on SIGPIPE").
+    """
+    try:
+        out.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def _observer(console: Console) -> FilteringLogObserver:

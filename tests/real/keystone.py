@@ -9,6 +9,7 @@ The accounts are made once, in a folder beside Keystone's venv, and copied from 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import json
 import os
 import shutil
@@ -234,20 +235,30 @@ direct = build_opener(ProxyHandler({}))
 
 
 def prepared() -> Path:
-    """A folder with Keystone's files and the accounts, made if it is missing."""
+    """
+    A folder with Keystone's files and the accounts, made if it is missing.
+
+    Other processes with tests may want it at the same time.
+    """
     folder = ROOT / "keystone-data"
-    made_by = _fingerprint()
-    mark = folder / "made-by"
-    if not mark.is_file() or mark.read_text(encoding="ascii") != made_by:
-        shutil.rmtree(folder, ignore_errors=True)
-        fresh = Path(mkdtemp(prefix="keystone-data-", dir=ROOT))
-        try:
-            _prepare(fresh)
-            (fresh / "made-by").write_text(made_by, encoding="ascii")
-            fresh.rename(folder)
-        finally:
-            shutil.rmtree(fresh, ignore_errors=True)
+    with open(ROOT / "keystone-data.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _make(folder, _fingerprint())
     return folder
+
+
+def _make(folder: Path, made_by: str) -> None:
+    mark = folder / "made-by"
+    if mark.is_file() and mark.read_text(encoding="ascii") == made_by:
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    fresh = Path(mkdtemp(prefix="keystone-data-", dir=ROOT))
+    try:
+        _prepare(fresh)
+        (fresh / "made-by").write_text(made_by, encoding="ascii")
+        fresh.rename(folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def _fingerprint() -> str:
