@@ -16,6 +16,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -24,11 +26,16 @@ USERS = ("postgres", "nobody")
 """Who runs it for root: the first of them that there is."""
 
 
+SIGNALS = {signal.SIGTERM: signal.SIGINT, signal.SIGQUIT: signal.SIGQUIT}
+"""What is passed on, as what: SIGTERM would let it wait until its clients have left."""
+
+
 def main() -> int:
     """Run until told to end, or left alone."""
     os.setsid()  # what a terminal sends to the tests is not for this process
     said = json.loads(sys.argv[1])
     folder = Path(said["folder"])
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # until they can be passed on
     account = unprivileged(folder)
     if not (folder / "data").exists():
         subprocess.run(said["initdb"], check=True, cwd=folder, **account)
@@ -39,15 +46,21 @@ def main() -> int:
         start_new_session=True,
         **account,
     )
-    # SIGTERM would let it wait until its clients have left.
-    signal.signal(signal.SIGTERM, lambda *_: server.send_signal(signal.SIGINT))
-    signal.signal(signal.SIGQUIT, lambda *_: server.send_signal(signal.SIGQUIT))
+    for number, passed_on in SIGNALS.items():
+        signal.signal(number, passing(server, passed_on))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     alone = Event()
     Thread(target=notice_end, args=(server, alone), daemon=True).start()
-    code = server.wait()
+    while (code := server.poll()) is None:
+        time.sleep(0.02)  # a signal just before wait() would be seen after it only
     if alone.is_set():
         shutil.rmtree(folder, ignore_errors=True)
     return code
+
+
+def passing(server: subprocess.Popen[bytes], number: int) -> Callable[..., None]:
+    """A handler that sends the server this signal."""
+    return lambda *_: server.send_signal(number)
 
 
 def unprivileged(folder: Path) -> dict[str, Any]:

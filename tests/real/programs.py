@@ -131,7 +131,8 @@ class Program:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._reader.join()
+        self._reader.join(SECONDS)
+        assert not self._reader.is_alive(), f"it left processes behind:\n{self.output}"
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             pipe.close()
