@@ -224,8 +224,14 @@ class RealSwift:
         self._once("swift.obj.updater", *OBJECTS)
 
     def replicate(self) -> None:
-        """Bring what was written, and removed, to the replicas that missed it."""
-        self._once("swift.obj.replicator", *OBJECTS)
+        """
+        Bring what was written, and removed, to the replicas that missed it.
+
+        A replicator tells one server of each other region; that one tells its neighbour
+        the next time.
+        """
+        for _ in range(2):
+            self._once("swift.obj.replicator", *OBJECTS)
 
     def expire(self) -> None:
         """Remove objects whose time is over, from the listings, too."""

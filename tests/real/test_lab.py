@@ -138,7 +138,7 @@ class SwiftTests(SynchronousTestCase):
         """
         self.swift.kill_object(1, 2)
         try:
-            self.swift.ask("DELETE", self.path)
+            self.assertEqual(self.swift.ask("DELETE", self.path).code, 204)
         finally:
             self.swift.start_object(1, 2)
         self.assertIn(self.path[1:], self.swift.names("lab"))
