@@ -19,7 +19,7 @@ demo: venv ## a global and a zone server, a snapshot sent and restored
 	$(PYTHON) -P demo/demo.py
 
 test: lint types ## check style and types, then run the tests (TESTS=tests.test_x)
-	@tests/real/install curl memcached nginx-light postgresql qemu-utils varnish
+	@tests/real/install curl memcached nginx-light postgresql qemu-utils squid varnish
 	@tests/real/install-openstack
 	@$(PYTHON) -u -m twisted.trial --jobs $(JOBS) $(TESTS) </dev/null | tee .venv/trial.txt; \
 	status=$${PIPESTATUS[0]}; \
