@@ -19,12 +19,15 @@ from twisted.internet.interfaces import (
     IProducer,
     IProtocol,
     IProtocolFactory,
+    IReactorTime,
     IStreamClientEndpoint,
     ITransport,
 )
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from .lowwater import AFTER, LowWaterMark
 
 __all__ = ["AnswerTooLarge", "GuardedEndpoint", "Share"]
 
@@ -62,9 +65,10 @@ class _Guard(ProtocolWrapper):
     """
     Stands between the client's protocol and the network.
 
-    Sets how much is received at once, and cuts a peer whose headers do not end. To
-    close is to abort: a client that closes wants no more of an answer, or has all of
-    it, and a TLS connection that is paused would wait for the peer's farewell.
+    Sets how much is received at once, at most and at least, and cuts a peer whose
+    headers do not end. To close is to abort: a client that closes wants no more of an
+    answer, or has all of it, and a TLS connection that is paused would wait for the
+    peer's farewell.
     """
 
     factory: _GuardFactory
@@ -77,6 +81,7 @@ class _Guard(ProtocolWrapper):
         self._socket: Any = transport
         while isinstance(self._socket, ProtocolWrapper):  # TLS
             self._socket = self._socket.transport
+        self._mark = LowWaterMark(self._socket, self.factory.clock)
         self.factory.share.join()
         self._set_size()
         super().makeConnection(transport)
@@ -95,6 +100,7 @@ class _Guard(ProtocolWrapper):
     def _await(self) -> None:
         if not self._awaited:
             self._awaited, self._received = True, 0
+            self._mark.lower()
 
     # While the body of a request is being sent, twisted.web's client has a producer
     # registered. It hands on an answer only when the request is out, or the answer
@@ -131,12 +137,15 @@ class _Guard(ProtocolWrapper):
     def dataReceived(self, data: bytes) -> None:
         self._received += len(data)
         self._set_size()
+        if self._received > AFTER and not self._awaited:
+            self._mark.lift()
         super().dataReceived(data)
         if self._awaited and self._received > self.factory.header_bytes:
             self.transport.abortConnection()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         self.factory.share.leave()
+        self._mark.forget()
         if self._awaited and self._received > self.factory.header_bytes:
             reason = Failure(
                 AnswerTooLarge(
@@ -156,12 +165,14 @@ class _GuardFactory(WrappingFactory[_Guard]):
         receive: int,
         header_bytes: int,
         share: Share,
+        clock: IReactorTime,
     ) -> None:
         super().__init__(wrapped)
         wrapped.noisy = False  # type: ignore[attr-defined]  # two lines a connection
         self.receive = receive
         self.share = share
         self.header_bytes = header_bytes
+        self.clock = clock
 
 
 @implementer(IStreamClientEndpoint)
@@ -179,8 +190,11 @@ class GuardedEndpoint:
     receive: int
     header_bytes: int
     share: Share
+    clock: IReactorTime
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        guards = _GuardFactory(factory, self.receive, self.header_bytes, self.share)
+        guards = _GuardFactory(
+            factory, self.receive, self.header_bytes, self.share, self.clock
+        )
         connected: Deferred[Any] = self.wrapped.connect(guards)
         return connected.addCallback(lambda guard: guard.wrappedProtocol)

@@ -33,6 +33,7 @@ from twisted.internet.interfaces import (
     IDelayedCall,
     IHostnameResolver,
     IReactorPluggableNameResolver,
+    IReactorTime,
     IStreamClientEndpoint,
 )
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
@@ -153,6 +154,7 @@ class _Endpoints:
     limits: Limits
     receive: int
     share: Share
+    clock: IReactorTime
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         endpoint: IStreamClientEndpoint = HostnameEndpoint(
@@ -164,7 +166,7 @@ class _Endpoints:
         elif uri.scheme != b"http":
             raise SchemeNotSupported(f"no connections by {uri.scheme!r}")
         return GuardedEndpoint(
-            endpoint, self.receive, self.limits.header_bytes, self.share
+            endpoint, self.receive, self.limits.header_bytes, self.share, self.clock
         )
 
 
@@ -282,6 +284,7 @@ class Outbound:
             self._limits,
             receive,
             self._share,
+            self._reactor,
         )
         agent: IAgent
         if peer.proxy is None:

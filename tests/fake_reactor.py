@@ -75,11 +75,26 @@ def _numbers(host: str) -> list[str]:
     return [str(entry[4][0]) for entry in found]
 
 
+class FakeSocket:
+    """
+    A socket that is told something.
+
+    :ivar options: level, option and value, as they were set.
+    """
+
+    def __init__(self) -> None:
+        self.options: list[tuple[int, int, int]] = []
+
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        self.options.append((level, option, value))
+
+
 class FakeTransport(StringTransport):
     """
     Ends as a socket does: its protocol hears of that in the reactor's next turn.
 
     :ivar protocol: whose transport it is.
+    :ivar socket: what is below it, until the connection is gone.
     """
 
     bufferSize = 0
@@ -88,7 +103,12 @@ class FakeTransport(StringTransport):
     def __init__(self, reactor: MemoryReactorClock, protocol: Any) -> None:
         super().__init__()
         self.protocol = protocol
+        self.socket = FakeSocket()
         self._reactor = reactor
+
+    def getHandle(self) -> FakeSocket:
+        assert self.connected
+        return self.socket
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """Nothing is sent."""
