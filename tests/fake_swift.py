@@ -9,30 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
-from urllib.parse import parse_qsl, unquote
 
-from attrs import define, field, frozen
-from twisted.internet import reactor as _reactor
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IPullProducer
-from twisted.internet.protocol import Factory, Protocol
-from twisted.python.failure import Failure
+from attrs import define, field
 from twisted.trial.unittest import TestCase
-from twisted.web.http import (
-    RESPONSES,
-    _ChunkedTransferDecoder,
-    _IdentityTransferDecoder,
-)
-from zope.interface import implementer
 
 from glancetx.testing import Fault
 
-__all__ = ["ACCOUNT", "Asked", "FakeSwift", "Stored", "Trouble"]
+from .fake_swift_wire import Answer, Asked, Proxy, Stream, Trouble
 
-reactor: Any = _reactor
+__all__ = ["ACCOUNT", "FakeSwift", "Stored"]
 
 ACCOUNT = "/v1/AUTH_test"
 USER, KEY = "test:tester", "testing"
@@ -41,21 +29,6 @@ CHUNK = 65536
 
 def md5(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-@frozen
-class Asked:
-    """One request that came; names of headers in lower case."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    proxy: int
-
-    @property
-    def newest(self) -> bool:
-        return self.headers.get("x-newest") == "true"
 
 
 @define
@@ -73,42 +46,6 @@ class Stored:
     manifest: list[dict[str, Any]] | None = None
     delete_at: float | None = None
     headers: dict[str, str] = field(factory=dict)
-
-
-@define
-class Trouble:
-    """
-    What goes wrong with requests of a method whose paths have a text in them.
-
-    :ivar times: how often.
-    :ivar skip: how many requests go well before.
-    :ivar say: the status of the answer, sent as soon as the headers are there.
-    :ivar cut: how many bytes of the body pass, in or out, before the connection ends.
-    :ivar clean: it ends as if all were well.
-    :ivar etag: what the answer says that was stored.
-    :ivar report: the status in the body of a 202 or 200.
-    :ivar silent: no answer comes.
-    :ivar call: called when the request comes.
-    """
-
-    method: str
-    path: str = ""
-    times: int = 1
-    skip: int = 0
-    say: int | None = None
-    cut: int | None = None
-    clean: bool = False
-    etag: str | None = None
-    report: str | None = None
-    silent: bool = False
-    call: Callable[[], object] | None = None
-
-
-@frozen
-class _Answer:
-    code: int
-    headers: dict[str, str] = field(factory=dict)
-    body: bytes = b""
 
 
 class FakeSwift:
@@ -157,7 +94,7 @@ class FakeSwift:
         self._graves: dict[str, int] = {}
         self._dead: dict[str, Stored] = {}
         self._ticks = count(1)
-        self._proxies = [_Proxy(self, number) for number in range(proxies)]
+        self._proxies = [Proxy(self, number) for number in range(proxies)]
 
     # What a test does
 
@@ -217,22 +154,22 @@ class FakeSwift:
                 return trouble
         return None
 
-    def refusal(self, asked: Asked) -> _Answer | None:
+    def refusal(self, asked: Asked) -> Answer | None:
         """What is said before the body is read."""
         if not asked.path.startswith("/v1/"):
             return None
         if asked.headers.get("x-auth-token") not in self.tokens:
-            return _Answer(401)
+            return Answer(401)
         try:
             if self.fault is not None:
                 self.fault.check()
         except Exception:
-            return _Answer(503)
+            return Answer(503)
         container, name = _split(asked.path)
         if asked.method != "PUT" or not name:
             return None
         code = self._refused_upload(asked, container)
-        return None if code is None else _Answer(code)
+        return None if code is None else Answer(code)
 
     def _refused_upload(self, asked: Asked, container: str) -> int | None:
         if container not in self.containers:
@@ -241,13 +178,13 @@ class FakeSwift:
             return 507
         if "content-length" in asked.headers:
             return 413 if int(asked.headers["content-length"]) > self.largest else None
-        return None if _is_chunked(asked) else 411
+        return None if asked.chunked else 411
 
     def tick(self) -> int:
         """The timestamp of a request."""
         return next(self._ticks)
 
-    def answer(self, asked: Asked, body: bytes, born: int) -> _Answer | _Stream:
+    def answer(self, asked: Asked, body: bytes, born: int) -> Answer | Stream:
         if asked.path == "/info":
             return _json_answer(
                 {
@@ -263,16 +200,16 @@ class FakeSwift:
         if not name:
             return self._container(asked, container)
         method = getattr(self, f"_{asked.method.lower()}_object")
-        answer: _Answer | _Stream = method(asked, container, name, body, born)
+        answer: Answer | Stream = method(asked, container, name, body, born)
         return answer
 
-    def _authenticate(self, asked: Asked) -> _Answer:
+    def _authenticate(self, asked: Asked) -> Answer:
         given = (
             asked.headers.get("x-auth-user", asked.headers.get("x-storage-user")),
             asked.headers.get("x-auth-key", asked.headers.get("x-storage-pass")),
         )
         if given != (USER, KEY):
-            return _Answer(401)
+            return Answer(401)
         token = f"AUTH_tk{len(self.asked)}"
         self.tokens.add(token)
         headers = {
@@ -281,34 +218,34 @@ class FakeSwift:
             "X-Storage-Url": self.urls[asked.proxy] + ACCOUNT,
             "X-Auth-Token-Expires": "86400",
         }
-        return _Answer(200, headers)
+        return Answer(200, headers)
 
-    def _list_account(self, asked: Asked) -> _Answer:
+    def _list_account(self, asked: Asked) -> Answer:
         prefix = asked.query.get("prefix", "")
         names = sorted(name for name in self.containers if name.startswith(prefix))
         return _json_answer([{"name": name} for name in names])
 
-    def _container(self, asked: Asked, container: str) -> _Answer:
+    def _container(self, asked: Asked, container: str) -> Answer:
         if asked.method == "PUT":
             return self._put_container(asked, container)
         if container not in self.containers:
-            return _Answer(404)
+            return Answer(404)
         if asked.method == "HEAD":
-            return _Answer(204)
+            return Answer(204)
         return self._list_container(asked, container)
 
-    def _put_container(self, asked: Asked, container: str) -> _Answer:
+    def _put_container(self, asked: Asked, container: str) -> Answer:
         policy = asked.headers.get("x-storage-policy")
         if policy is not None and policy not in self.known_policies:
-            return _Answer(400)
+            return Answer(400)
         if container in self.containers:
             same = policy in (None, self.policies[container])
-            return _Answer(202 if same else 409)
+            return Answer(202 if same else 409)
         self.containers[container] = {}
         self.policies[container] = policy
-        return _Answer(201)
+        return Answer(201)
 
-    def _list_container(self, asked: Asked, container: str) -> _Answer:
+    def _list_container(self, asked: Asked, container: str) -> Answer:
         paths = set(self.objects()) - self._unlisted | self._rows
         names = [path.partition("/")[2] for path in paths if _is_in(path, container)]
         prefix, marker = asked.query.get("prefix", ""), asked.query.get("marker", "")
@@ -339,23 +276,23 @@ class FakeSwift:
 
     def _put_object(
         self, asked: Asked, container: str, name: str, body: bytes, born: int
-    ) -> _Answer:
+    ) -> Answer:
         path = f"{container}/{name}"
         if asked.query.get("multipart-manifest") == "put":
             return self._put_manifest(asked, path, json.loads(body), born)
         etag = md5(body)
         if asked.headers.get("etag", etag) != etag:
-            return _Answer(422)
+            return Answer(422)
         if len(body) > self.largest:
-            return _Answer(413)
+            return Answer(413)
         self._keep(path, Stored(body, etag, born))
-        return _Answer(201, {"ETag": etag})
+        return Answer(201, {"ETag": etag})
 
     def _put_manifest(
         self, asked: Asked, path: str, entries: list[dict[str, Any]], born: int
-    ) -> _Answer:
+    ) -> Answer:
         if len(entries) > self.entries:
-            return _Answer(413)
+            return Answer(413)
         listed, errors = [], []
         for entry in entries:
             found = self.containers.get(_split_path(entry)[0], {}).get(
@@ -377,23 +314,23 @@ class FakeSwift:
 
     def _post_object(
         self, asked: Asked, container: str, name: str, body: bytes, born: int
-    ) -> _Answer:
+    ) -> Answer:
         stored = self._find(asked, container, name)
         if stored is None:
-            return _Answer(404)
+            return Answer(404)
         after = asked.headers.get("x-delete-after")
         stored.delete_at = None if after is None else self.now + int(after)
-        return _Answer(202)
+        return Answer(202)
 
     def _delete_object(
         self, asked: Asked, container: str, name: str, body: bytes, born: int
-    ) -> _Answer:
+    ) -> Answer:
         path = f"{container}/{name}"
         if asked.query.get("multipart-manifest") == "delete":
             return self._delete_manifest(asked, path, born)
         found = self._find(asked, container, name)
         self._bury(path, born)
-        return _Answer(204 if found is not None else 404)
+        return Answer(204 if found is not None else 404)
 
     def _bury(self, path: str, born: int) -> None:
         container, _, name = path.partition("/")
@@ -406,7 +343,7 @@ class FakeSwift:
         if dead is not None and self.haunted:
             self._dead[path] = dead
 
-    def _delete_manifest(self, asked: Asked, path: str, born: int) -> _Answer:
+    def _delete_manifest(self, asked: Asked, path: str, born: int) -> Answer:
         container, _, name = path.partition("/")
         stored = self.containers.get(container, {}).get(name)
         if stored is None:
@@ -428,28 +365,28 @@ class FakeSwift:
 
     def _head_object(
         self, asked: Asked, container: str, name: str, body: bytes, born: int
-    ) -> _Answer:
+    ) -> Answer:
         stored = self._find(asked, container, name)
         if stored is None:
-            return _Answer(404)
+            return Answer(404)
         headers = self._headers(stored)
-        return _Answer(200, {**headers, "Content-Length": str(self.length(stored))})
+        return Answer(200, {**headers, "Content-Length": str(self.length(stored))})
 
     def _get_object(
         self, asked: Asked, container: str, name: str, body: bytes, born: int
-    ) -> _Answer | _Stream:
+    ) -> Answer | Stream:
         stored = self._find(asked, container, name)
         if stored is None:
-            return _Answer(404)
+            return Answer(404)
         if asked.query.get("multipart-manifest") == "get" and stored.manifest:
             headers = {"X-Static-Large-Object": "True"}
             return _json_answer(stored.manifest, headers)
         wanted = asked.headers.get("if-match")
         if wanted is not None and wanted.strip('"') != stored.etag:
-            return _Answer(412)
+            return Answer(412)
         return self._get_range(asked, stored)
 
-    def _get_range(self, asked: Asked, stored: Stored) -> _Answer | _Stream:
+    def _get_range(self, asked: Asked, stored: Stored) -> Answer | Stream:
         size = self.length(stored)
         start, stop, code = 0, size, 200
         headers = self._headers(stored)
@@ -459,12 +396,12 @@ class FakeSwift:
             )
             start, stop, code = int(first), min(int(last or size) + 1, size), 206
             if start >= size:
-                return _Answer(416, {"Content-Range": f"bytes */{size}"})
+                return Answer(416, {"Content-Range": f"bytes */{size}"})
             headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
         leaves = list(self._leaves(stored))
         if stored.manifest is not None and not self._first_is_good(leaves, start):
-            return _Answer(409)
-        return _Stream(code, headers, stop - start, self._read(leaves, start, stop))
+            return Answer(409)
+        return Stream(code, headers, stop - start, self._read(leaves, start, stop))
 
     def _headers(self, stored: Stored) -> dict[str, str]:
         headers = {"ETag": stored.etag, **stored.headers}
@@ -556,21 +493,21 @@ def _entry(entry: dict[str, Any], found: Stored) -> dict[str, Any]:
     return stored
 
 
-def _json_answer(value: Any, headers: dict[str, str] | None = None) -> _Answer:
+def _json_answer(value: Any, headers: dict[str, str] | None = None) -> Answer:
     kind = {"Content-Type": "application/json; charset=utf-8"}
-    return _Answer(200, {**kind, **(headers or {})}, json.dumps(value).encode("ascii"))
+    return Answer(200, {**kind, **(headers or {})}, json.dumps(value).encode("ascii"))
 
 
-def _report(asked: Asked, status: str, errors: list[Any], etag: str = "") -> _Answer:
+def _report(asked: Asked, status: str, errors: list[Any], etag: str = "") -> Answer:
     """What came of a manifest; with heartbeats the status is in the body alone."""
     report = {"Response Status": status, "Errors": errors, "Etag": etag}
     body = json.dumps(report).encode("ascii")
     if asked.query.get("heartbeat") == "on":
-        return _Answer(202, {"Content-Type": "application/json"}, b" \r\n\r\n" + body)
-    return _Answer(int(status[:3]), {"ETag": f'"{etag}"'}, body)
+        return Answer(202, {"Content-Type": "application/json"}, b" \r\n\r\n" + body)
+    return Answer(int(status[:3]), {"ETag": f'"{etag}"'}, body)
 
 
-def _removed(deleted: int, missing: int, errors: list[Any]) -> _Answer:
+def _removed(deleted: int, missing: int, errors: list[Any]) -> Answer:
     return _json_answer(
         {
             "Response Status": "400 Bad Request" if errors else "200 OK",
@@ -579,242 +516,3 @@ def _removed(deleted: int, missing: int, errors: list[Any]) -> _Answer:
             "Errors": errors,
         }
     )
-
-
-@frozen
-class _Stream:
-    """An answer whose body is read as it is taken."""
-
-    code: int
-    headers: dict[str, str]
-    length: int
-    chunks: Iterator[bytes]
-
-
-@implementer(IPullProducer)
-class _Flow:
-    """A body on its way to a client that may be slow."""
-
-    def __init__(
-        self, connection: _Connection, stream: _Stream, trouble: Trouble | None
-    ) -> None:
-        self._connection = connection
-        self._chunks = stream.chunks
-        self._left = stream.length
-        self._trouble = trouble
-        self._sent = 0
-
-    def resumeProducing(self) -> None:
-        transport = self._connection.transport
-        data = next(self._chunks, b"")
-        cut = self._trouble.cut if self._trouble is not None else None
-        if cut is not None and self._sent + len(data) >= cut:
-            transport.write(data[: cut - self._sent])
-            return self._end(cut=True)
-        transport.write(data)
-        self._sent += len(data)
-        if self._sent == self._left or not data:
-            self._end(cut=self._sent < self._left)
-
-    def stopProducing(self) -> None:
-        pass
-
-    def _end(self, cut: bool) -> None:
-        self._connection.transport.unregisterProducer()
-        if not cut:
-            return self._connection.over()
-        if self._trouble is not None and not self._trouble.clean:
-            self._connection.transport.abortConnection()
-        else:
-            self._connection.transport.loseConnection()
-
-
-class _Connection(Protocol):
-    """One connection to a proxy."""
-
-    transport: Any
-
-    def __init__(self, swift: FakeSwift, proxy: _Proxy) -> None:
-        self.proxy = proxy
-        self._swift = swift
-        self._buffer = b""
-        self._asked: Asked | None = None
-        self._trouble: Trouble | None = None
-        self._decoder: Any = None
-        self._body: list[bytes] = []
-        self._received = 0
-        self._born = 0
-        self._deaf = False
-
-    def dataReceived(self, data: bytes) -> None:
-        if self._deaf:
-            return
-        if self._decoder is not None:
-            self._decoder.dataReceived(data)
-            return
-        self._buffer += data
-        if self._asked is None and b"\r\n\r\n" in self._buffer:
-            head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
-            self._begin(_parse(head, self.proxy.number))
-
-    def _begin(self, asked: Asked) -> None:
-        swift = self._swift
-        self._asked = asked
-        swift.asked.append(asked)
-        swift.active += 1
-        self._born = swift.tick()
-        self._trouble = trouble = swift.trouble(asked)
-        if trouble is not None and trouble.call is not None:
-            trouble.call()
-        refusal = swift.refusal(asked)
-        if trouble is not None and trouble.say is not None:
-            refusal = _Answer(trouble.say)
-        length = asked.headers.get("content-length")
-        if refusal is not None:
-            return self._refuse(refusal, length is not None or _is_chunked(asked))
-        if length is not None and int(length):
-            self._decoder = _IdentityTransferDecoder(
-                int(length), self._take, self._complete
-            )
-        elif _is_chunked(asked):
-            self._decoder = _ChunkedTransferDecoder(self._take, self._complete)
-        else:
-            return self._complete()
-        if swift.deaf:
-            self.transport.pauseProducing()
-        rest, self._buffer = self._buffer, b""
-        if rest:
-            self._decoder.dataReceived(rest)
-
-    def _refuse(self, answer: _Answer, body_follows: bool) -> None:
-        self._say(answer)
-        if body_follows:
-            self._deaf = True
-            self.transport.loseConnection()
-        else:
-            self.over()
-
-    def _take(self, data: bytes) -> None:
-        self._body.append(data)
-        self._received += len(data)
-        cut = self._trouble.cut if self._trouble is not None else None
-        if cut is not None and self._received >= cut:
-            self._deaf = True
-            self.transport.abortConnection()
-
-    def _complete(self, rest: bytes = b"") -> None:
-        asked, trouble = self._asked, self._trouble
-        if asked is None or self._deaf or trouble is not None and trouble.silent:
-            return
-        self._decoder = None
-        body, self._body = b"".join(self._body), []
-        answer = self._swift.answer(asked, body, self._born)
-        if isinstance(answer, _Stream):
-            self._head(answer.code, answer.headers, answer.length)
-            flow = _Flow(self, answer, trouble)
-            self.transport.registerProducer(flow, False)
-            return
-        if trouble is not None and trouble.etag is not None:
-            answer.headers["ETag"] = trouble.etag
-        if trouble is not None and trouble.report is not None:
-            answer = _with_status(answer, trouble.report)
-        self._say(answer)
-        self.over()
-
-    def _say(self, answer: _Answer) -> None:
-        self._head(answer.code, answer.headers, len(answer.body))
-        if self._asked is not None and self._asked.method != "HEAD":
-            self.transport.write(answer.body)
-
-    def _head(self, code: int, headers: dict[str, str], length: int) -> None:
-        all_headers = {"Content-Length": str(length), **headers}
-        lines = [f"HTTP/1.1 {code} {RESPONSES.get(code, b'?').decode('ascii')}"]
-        lines += [f"{name}: {value}" for name, value in all_headers.items()]
-        if code == 204:  # noqa: PLR2004
-            lines = [line for line in lines if not line.startswith("Content-Length")]
-        self.transport.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
-
-    def over(self) -> None:
-        """The answer is out; another request may come."""
-        self._gone()
-        self._trouble = None
-        self._received = 0
-        if self._buffer:
-            rest, self._buffer = self._buffer, b""
-            self.dataReceived(rest)
-
-    def _gone(self) -> None:
-        if self._asked is not None:
-            self._asked = None
-            self._swift.active -= 1
-
-    def connectionLost(self, reason: Failure | None = None) -> None:
-        self._gone()
-        self.proxy.lost(self)
-
-
-def _is_chunked(asked: Asked) -> bool:
-    return asked.headers.get("transfer-encoding") == "chunked"
-
-
-def _with_status(answer: _Answer, status: str) -> _Answer:
-    report = {**json.loads(answer.body), "Response Status": status}
-    report["Errors"] = [["/somewhere", "because a test says so"]]
-    return _Answer(answer.code, answer.headers, json.dumps(report).encode("ascii"))
-
-
-def _parse(head: bytes, proxy: int) -> Asked:
-    first, *lines = head.decode("latin-1").split("\r\n")
-    method, target, _ = first.split(" ")
-    path, _, query = target.partition("?")
-    headers = {}
-    for line in lines:
-        name, _, value = line.partition(":")
-        headers[name.lower()] = value.strip()
-    values = dict(parse_qsl(query, keep_blank_values=True))
-    return Asked(method, unquote(path), values, headers, proxy)
-
-
-class _Proxy(Factory):
-    noisy = False
-
-    def __init__(self, swift: FakeSwift, number: int) -> None:
-        self.number = number
-        self._swift = swift
-        self._port = 0
-        self._listening: Any = None
-        self._connections: set[_Connection] = set()
-        self._emptied: Deferred[None] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        connection = _Connection(self._swift, self)
-        self._connections.add(connection)
-        return connection
-
-    def lost(self, connection: _Connection) -> None:
-        self._connections.discard(connection)
-        if not self._connections and self._emptied is not None:
-            emptied, self._emptied = self._emptied, None
-            emptied.callback(None)
-
-    def listen(self) -> None:
-        self._listening = reactor.listenTCP(self._port, self, interface="127.0.0.1")
-        self._port = self._listening.getHost().port
-
-    async def stop(self) -> None:
-        listening, self._listening = self._listening, None
-        if listening is not None:
-            await listening.stopListening()
-        self.cut()
-        if self._connections:
-            self._emptied = Deferred()
-            await self._emptied
-
-    def cut(self) -> None:
-        for connection in list(self._connections):
-            if connection.transport is not None:
-                connection.transport.abortConnection()

@@ -21,7 +21,7 @@ from glancetx.errors import (
 from glancetx.testing import RecordingConsumer
 from glancetx.testing.conformance.hooks import bytes_of
 
-from .fake_swift import Asked, Trouble
+from .fake_swift_wire import Asked, Trouble
 from .swift_case import KEY, MIB, SwiftCase
 
 PIECE = f"glancetx-ab/{KEY}"

@@ -14,7 +14,7 @@ from glancetx.errors import NoSuchPiece, StoreUnavailable
 from glancetx.testing import RecordingConsumer
 from glancetx.testing.conformance.hooks import bytes_of
 
-from .fake_swift import Trouble
+from .fake_swift_wire import Trouble
 from .swift_case import KEY, MIB, SwiftCase
 
 PIECE = f"glancetx-ab/{KEY}"

@@ -23,7 +23,7 @@ from glancetx.errors import StoreFull, StoreUnavailable
 from glancetx.testing import RecordingConsumer, inline_tools
 from glancetx.testing.conformance.hooks import bytes_of
 
-from .fake_swift import Trouble
+from .fake_swift_wire import Trouble
 from .swift_case import KEY, MIB, SwiftCase
 
 GIB = 1024 * MIB
