@@ -138,7 +138,7 @@ class _Guard(ProtocolWrapper):
         self._received += len(data)
         self._set_size()
         if self._received > AFTER and not self._awaited:
-            self._mark.lift()
+            self._mark.lift(self._socket.bufferSize)
         super().dataReceived(data)
         if self._awaited and self._received > self.factory.header_bytes:
             self.transport.abortConnection()

@@ -21,7 +21,7 @@ AFTER = 8 * 1024 * 1024
 """Bytes of an answer after which it is a long one: a short one is never delayed."""
 
 MARK = 512 * 1024
-"""Bytes that the kernel collects before it says that there are any."""
+"""Bytes that the kernel collects before it says that there are any, at most."""
 
 SECONDS = 0.005
 """How long a byte waits for others: the last ones of an answer do."""
@@ -39,12 +39,17 @@ class LowWaterMark:
         """:param transport: of TCP, with the socket that is read."""
         self._transport = transport
         self._clock = clock
+        self._count = 1
         self._timer: IDelayedCall | None = None
 
-    def lift(self) -> None:
-        """More of a long answer came: let what follows be collected."""
+    def lift(self, most: int) -> None:
+        """
+        More of a long answer came: let what follows be collected.
+
+        :param most: bytes that are read at once; more would be left waiting.
+        """
+        self._set(min(most, MARK))
         if self._timer is None:
-            self._set(MARK)
             self._timer = self._clock.callLater(SECONDS, self.lower)
         else:
             self._timer.reset(SECONDS)
@@ -62,5 +67,8 @@ class LowWaterMark:
             timer.cancel()
 
     def _set(self, count: int) -> None:
+        if count == self._count:
+            return
+        self._count = count
         sock = self._transport.getHandle()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, count)

@@ -14,6 +14,7 @@ from twisted.web.client import readBody
 from twisted.web.iweb import IResponse
 
 from glancetx.lowwater import AFTER, MARK, SECONDS
+from glancetx.outbound import RECEIVE_TOGETHER, Peer
 
 from .agents import FakeTestCase, TcpTestCase
 from .certificates import make_certificate
@@ -36,6 +37,7 @@ class LowWaterMarkTests(FakeTestCase):
 
     def setUp(self) -> None:
         self.make()
+        self.agent = self.outbound.agent(Peer("global"))
         self.ask()
         self.transport = self.reactor.accept()
         self.options = self.transport.socket.options
@@ -93,6 +95,24 @@ class LowWaterMarkTests(FakeTestCase):
         self.assertEqual(self.options, [LIFTED, LOWERED])
         self.begin(len(CHUNK))
         self.assertEqual(self.options, [LIFTED, LOWERED])
+
+    def test_many_connections(self) -> None:
+        """
+        No more is waited for than is read at once: what is left would wait again.
+        """
+        others = []
+        for _ in range(31):
+            self.get("http://127.0.0.1/").addErrback(lambda _: None)
+            others.append(self.reactor.accept())
+        share = RECEIVE_TOGETHER // 32
+        self.assertLess(share, MARK)
+        self.begin(AFTER + len(CHUNK))
+        self.assertEqual(self.options, [option(share)])
+        for other in others:
+            other.abortConnection()
+        self.reactor.advance(0)
+        self.send(CHUNK)
+        self.assertEqual(self.options, [option(share), LIFTED])
 
     def test_lost(self) -> None:
         """
