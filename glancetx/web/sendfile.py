@@ -34,11 +34,14 @@ if TYPE_CHECKING:
 
 __all__ = ["FileRequest", "Sending", "read_ahead", "warm_until"]
 
-WINDOW = 4 * 1024 * 1024
+CALL = 1024 * 1024
 """
-Bytes that one system call may send, and one job in a thread reads: as much as Linux
-lets wait in one socket, by its defaults, since each call has a price of its own.
+Bytes that one system call may send: with more of them the bytes of several readers
+leave the processor's caches before they are read, with less the calls cost more.
 """
+
+WINDOW = 4 * CALL
+"""Bytes that are looked for in memory at once, and that one job in a thread reads."""
 
 STEP = 256 * 1024
 """Bytes between the places where a window is asked for what is in memory."""
@@ -149,7 +152,7 @@ class Sending:
             self._finish(Failure(ReaderGone()))
 
     def _room(self) -> int:
-        return min(self._warm, self._offset + WINDOW) - self._offset
+        return min(self._warm - self._offset, CALL)
 
     def _is_warm(self) -> bool:
         """See that the next bytes are in memory, or have them brought there."""
