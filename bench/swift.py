@@ -30,17 +30,6 @@ AT_ONCE = 4
 COPIES = 20
 """Golden images that must fit on the disk: 3 replicas of each upload."""
 
-STORE = """\
-[stores.main]
-backend = "swift"
-auth = "v1"
-auth_url = {auth_urls}
-proxies = {proxies}
-user = "{user}"
-key = "{key}"
-grace_seconds = 0
-"""
-
 BOUND = (
     "{name}: Swift takes {swift:.2f} CPU s/GiB and glancetx {ours:.2f} on top, on the "
     "same {cores} cores: once all of them are busy, the ratio is {bound:.2f} at most."
@@ -76,14 +65,8 @@ class _Comparison:
     def __init__(self, scene: Scene, cluster: RealSwift) -> None:
         self._scene = scene
         self._swift = cluster
-        store = STORE.format(
-            auth_urls=cluster.auth_urls,
-            proxies=cluster.proxies,
-            user=cluster.user,
-            key=cluster.key,
-        )
         folder = scene.folder / "swift-server"
-        self._server = start_server(scene.processes, folder, store=store)
+        self._server = start_server(scene.processes, folder, store=cluster.store())
         self._account = f"{cluster.proxies[0]}/v1/AUTH_test"
         self._token = cluster.token()
         cluster.ask("PUT", "/bench")

@@ -20,6 +20,7 @@ from twisted.internet.error import ConnectError, ProcessExitedAlready
 from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SkipTest
 
 from tests.servers import free_port, reactor
 
@@ -47,6 +48,13 @@ class Kind:
     def path(self) -> str | None:
         """Where the program is, if it is installed."""
         return shutil.which(self.program, path=SYSTEM)
+
+    def require(self) -> None:
+        """:raises SkipTest: if it cannot be run, or with no sample of ours."""
+        if self.path is None:
+            raise SkipTest(f"{self.program} is not installed")
+        if not SAMPLES.is_dir():
+            raise SkipTest("these tests run without the checkout that has the samples")
 
 
 class Cache(ProcessProtocol):

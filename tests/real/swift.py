@@ -123,6 +123,21 @@ class RealSwift:
         if keystone is not None:
             _offer(keystone, f"{self.proxies[0]}/v1/KEY_$(project_id)s")
 
+    def store(self, **options: object) -> str:
+        """The table of a configuration whose only store is in it, with more options."""
+        options = {
+            "backend": "swift",
+            "auth": "v1",
+            "auth_url": self.auth_urls,
+            "proxies": self.proxies,
+            "user": self.user,
+            "key": self.key,
+            "grace_seconds": 0,
+            **options,
+        }
+        lines = [f"{name} = {json.dumps(value)}" for name, value in options.items()]
+        return "\n".join(["[stores.main]", *lines, ""])
+
     def output(self, name: str) -> str:
         """The log of one of its processes."""
         file = self._folder / "log" / name

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import SkipTest
 
 from glancetx.caller import Grant
 from glancetx.config import OriginConfig
@@ -30,7 +29,7 @@ from glancetx.web import entity
 from tests.personas import PersonaCase
 from tests.servers import Reply, RunningServer, reactor
 
-from .caches import NGINX, SAMPLES, SQUID, VARNISH, Cache, Kind
+from .caches import NGINX, SQUID, VARNISH, Cache, Kind
 
 DATA, DELTA = b"golden bytes" * 1000, b"what differs"
 ETAG = f'"sha256-{sha256(DATA).hexdigest()}"'
@@ -58,10 +57,7 @@ class SharedCacheTests(Base):
     front: RunningServer
 
     async def start(self) -> None:
-        if self.kind.path is None:
-            raise SkipTest(f"{self.kind.program} is not installed")
-        if not SAMPLES.is_dir():
-            raise SkipTest("these tests run without the checkout that has the samples")
+        self.kind.require()
         self.tokens_file = self.identity.tokens_file or ""
         keys = os.path.join(os.path.dirname(self.tokens_file), "keys.toml")
         add_key(keys)

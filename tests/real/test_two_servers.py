@@ -32,16 +32,6 @@ listen = ["tcp:0:interface=127.0.0.1"]
 public_url = "http://zone.example.com"
 [catalogue]
 url = "{database}"
-[stores.main]
-backend = "swift"
-auth = "v1"
-auth_url = {auth_urls}
-proxies = {proxies}
-user = "{swift.user}"
-key = "{swift.key}"
-container = "{container}"
-segment_size = {segment_size}
-grace_seconds = 0
 """
 SIZE = 8 * MIB + 1_234
 BEGUN = 5 * MIB
@@ -79,15 +69,8 @@ class PairCase(SwiftServerCase):
     async def start(self, name: str) -> Member:
         twistd = Twistd(reactor, str(self.folder / name))
         self.addCleanup(lambda: Deferred.fromCoroutine(twistd.stop()))
-        text = CONFIGURATION.format(
-            database=self.database,
-            swift=self.swift,
-            auth_urls=self.swift.auth_urls,
-            proxies=self.swift.proxies,
-            container=CONTAINER,
-            segment_size=self.segment_size,
-        )
-        path = twistd.configure(text)
+        store = self.swift.store(container=CONTAINER, segment_size=self.segment_size)
+        path = twistd.configure(CONFIGURATION.format(database=self.database) + store)
         os.chmod(path, 0o600)
         twistd.start("--config", path)
         return Member(twistd, urlsplit(await twistd.url()).port or 0)

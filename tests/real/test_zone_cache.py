@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
-from twisted.trial.unittest import SkipTest
 
 from glancetx.config import OriginConfig
 from tests.servers import Reply, RunningServer, ServerCase, reactor
 
-from .caches import NGINX, SAMPLES, SQUID, VARNISH, Cache, Kind
+from .caches import NGINX, SQUID, VARNISH, Cache, Kind
 
 SLICE = 8 * 1024 * 1024
 GOLDEN = random.Random(5).randbytes(SLICE + 10_001)
@@ -39,10 +38,7 @@ class CacheTests(Base):
     zone: RunningServer
 
     async def start(self) -> None:
-        if self.kind.path is None:
-            raise SkipTest(f"{self.kind.program} is not installed")
-        if not SAMPLES.is_dir():
-            raise SkipTest("these tests run without the checkout that has the samples")
+        self.kind.require()
         self.golden = await self.serve()
         cache = Cache(self.kind, self.golden.port)
         self.addCleanup(lambda: Deferred.fromCoroutine(cache.stop()))
