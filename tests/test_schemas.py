@@ -35,6 +35,109 @@ JSON = st.recursive(
     max_leaves=30,
 )
 
+SENTENCES: tuple[tuple[str, Any, str], ...] = (
+    ("image_create", [], "body: must be an object, not a list"),
+    ("image_create", {"name": 5}, "name: must be a text or null, not 5"),
+    (
+        "image_create",
+        {"name": "n" * 256},
+        "name: must have at most 255 characters, not 256",
+    ),
+    ("image_create", {"id": ID.upper()}, "id: must be a lower-case UUID"),
+    ("image_create", {"id": f"{ID}\n"}, "id: must be a lower-case UUID"),
+    (
+        "image_create",
+        {"visibility": "open"},
+        'visibility: must be one of public, community, shared, private, not "open"',
+    ),
+    (
+        "image_create",
+        {"disk_format": "qed"},
+        "disk_format: must be one of null",
+    ),
+    (
+        "image_create",
+        {"protected": "yes"},
+        'protected: must be true or false, not "yes"',
+    ),
+    (
+        "image_create",
+        {"min_ram": 1.0},
+        "min_ram: must be a whole number, not 1",
+    ),
+    ("image_create", {"min_ram": True}, "min_ram: must be a whole number"),
+    ("image_create", {"min_ram": -1}, "min_ram: must be 0 or more, not -1"),
+    ("image_create", {"min_ram": 2**63}, "min_ram: must be 92233720368547758"),
+    ("image_create", {"tags": "a"}, 'tags: must be a list, not "a"'),
+    (
+        "image_create",
+        {"tags": ["a", {}]},
+        "tags[1]: must be a text, not an obj",
+    ),
+    ("image_create", {"tags": [""]}, "tags[0]: must not be empty"),
+    ("image_create", {"colour": None}, "colour: must be a text, not null"),
+    (
+        "image_create",
+        {"": "a"},
+        "body: the name of a property must not be empty",
+    ),
+    (
+        "image_create",
+        {"p" * 256: "a"},
+        f"{'p' * SHOWN}...: the name of a property must have at most 255 ",
+    ),
+    ("image_patch", {}, "body: must be a list, not an object"),
+    ("image_patch", [3], "body[0]: must be an object, not 3"),
+    ("image_patch", [{}], "body[0].op: must be given"),
+    (
+        "image_patch",
+        [{"op": "move", "path": "/a"}],
+        'body[0].op: must be one of add, replace, remove, not "move"',
+    ),
+    (
+        "image_patch",
+        [{"op": "add", "path": "/a"}],
+        "body[0].value: must be given",
+    ),
+    (
+        "image_patch",
+        [{"op": "remove", "path": "name"}],
+        "body[0].path: must be a JSON pointer",
+    ),
+    (
+        "image_patch",
+        [{"op": "remove", "path": "/"}],
+        "body[0].path: must be a JS",
+    ),
+    (
+        "image_patch_v20",
+        [{"remove": "/a"}, {"remove": "/a", "add": "/b", "value": ""}],
+        "body[1]: must have exactly one of add, replace and remove",
+    ),
+    ("image_patch_v20", [{"add": "/a"}], "body[0].value: must be given"),
+    ("member_create", {}, "member: must be given"),
+    ("member_create", {"member": ""}, "member: must not be empty"),
+    (
+        "member_create",
+        {"member": "a/b"},
+        "member: must be an id that can stand",
+    ),
+    ("member_create", {"member": ".."}, "member: must be an id that can stand"),
+    (
+        "member_create",
+        {"member": "a\0"},
+        "member: must be an id that can stand",
+    ),
+    ("member_update", {"status": None}, "status: must be a text, not null"),
+    ("lease", {**LEASE, "seconds": 9}, "seconds: must be 60 or more, not 9"),
+    ("lease", {**LEASE, "b": 1, "a": 1}, "a: is not known; there are digest, "),
+    (
+        "lease",
+        {**LEASE, "digest": {"algorithm": "sha256", "value": "0" * 65}},
+        "digest.value: must be a digest in lower-case hex",
+    ),
+)
+
 
 class PublishedTests(SynchronousTestCase):
     """``/v2/schemas/NAME``, as glanceclient and Nova read them"""
@@ -172,109 +275,7 @@ class ValidateTests(SynchronousTestCase):
         """
         A refusal names the field and says what is wrong with it.
         """
-        for name, document, expected in [
-            ("image_create", [], "body: must be an object, not a list"),
-            ("image_create", {"name": 5}, "name: must be a text or null, not 5"),
-            (
-                "image_create",
-                {"name": "n" * 256},
-                "name: must have at most 255 characters, not 256",
-            ),
-            ("image_create", {"id": ID.upper()}, "id: must be a lower-case UUID"),
-            ("image_create", {"id": f"{ID}\n"}, "id: must be a lower-case UUID"),
-            (
-                "image_create",
-                {"visibility": "open"},
-                "visibility: must be one of public, community, shared, private, not "
-                '"open"',
-            ),
-            (
-                "image_create",
-                {"disk_format": "qed"},
-                "disk_format: must be one of null",
-            ),
-            (
-                "image_create",
-                {"protected": "yes"},
-                'protected: must be true or false, not "yes"',
-            ),
-            (
-                "image_create",
-                {"min_ram": 1.0},
-                "min_ram: must be a whole number, not 1",
-            ),
-            ("image_create", {"min_ram": True}, "min_ram: must be a whole number"),
-            ("image_create", {"min_ram": -1}, "min_ram: must be 0 or more, not -1"),
-            ("image_create", {"min_ram": 2**63}, "min_ram: must be 92233720368547758"),
-            ("image_create", {"tags": "a"}, 'tags: must be a list, not "a"'),
-            (
-                "image_create",
-                {"tags": ["a", {}]},
-                "tags[1]: must be a text, not an obj",
-            ),
-            ("image_create", {"tags": [""]}, "tags[0]: must not be empty"),
-            ("image_create", {"colour": None}, "colour: must be a text, not null"),
-            (
-                "image_create",
-                {"": "a"},
-                "body: the name of a property must not be empty",
-            ),
-            (
-                "image_create",
-                {"p" * 256: "a"},
-                f"{'p' * SHOWN}...: the name of a property must have at most 255 ",
-            ),
-            ("image_patch", {}, "body: must be a list, not an object"),
-            ("image_patch", [3], "body[0]: must be an object, not 3"),
-            ("image_patch", [{}], "body[0].op: must be given"),
-            (
-                "image_patch",
-                [{"op": "move", "path": "/a"}],
-                'body[0].op: must be one of add, replace, remove, not "move"',
-            ),
-            (
-                "image_patch",
-                [{"op": "add", "path": "/a"}],
-                "body[0].value: must be given",
-            ),
-            (
-                "image_patch",
-                [{"op": "remove", "path": "name"}],
-                "body[0].path: must be a JSON pointer",
-            ),
-            (
-                "image_patch",
-                [{"op": "remove", "path": "/"}],
-                "body[0].path: must be a JS",
-            ),
-            (
-                "image_patch_v20",
-                [{"remove": "/a"}, {"remove": "/a", "add": "/b", "value": ""}],
-                "body[1]: must have exactly one of add, replace and remove",
-            ),
-            ("image_patch_v20", [{"add": "/a"}], "body[0].value: must be given"),
-            ("member_create", {}, "member: must be given"),
-            ("member_create", {"member": ""}, "member: must not be empty"),
-            (
-                "member_create",
-                {"member": "a/b"},
-                "member: must be an id that can stand",
-            ),
-            ("member_create", {"member": ".."}, "member: must be an id that can stand"),
-            (
-                "member_create",
-                {"member": "a\0"},
-                "member: must be an id that can stand",
-            ),
-            ("member_update", {"status": None}, "status: must be a text, not null"),
-            ("lease", {**LEASE, "seconds": 9}, "seconds: must be 60 or more, not 9"),
-            ("lease", {**LEASE, "b": 1, "a": 1}, "a: is not known; there are digest, "),
-            (
-                "lease",
-                {**LEASE, "digest": {"algorithm": "sha256", "value": "0" * 65}},
-                "digest.value: must be a digest in lower-case hex",
-            ),
-        ]:
+        for name, document, expected in SENTENCES:
             problem = self.problem(name, document)
             self.assertTrue(problem.startswith(expected), problem)
 
